@@ -1,0 +1,106 @@
+//! Every limit of giftd, with its unit in its name. Those that clients meet are fixed by the API;
+//! the rest keep memory and time bounded.
+
+/// Bytes of a request body; more is 413.
+pub const BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of request bodies that one node holds at once; more waits, then 503.
+pub const BODY_BYTES_IN_FLIGHT: usize = 96 * 1024 * 1024;
+/// Bytes of a body from which on it is parsed off the async threads.
+pub const BODY_BYTES_PARSED_INLINE: usize = 100 * 1024;
+/// Seconds that a client has to send its body.
+pub const BODY_SECONDS: u64 = 60;
+/// Details in one error answer.
+pub const PROBLEMS: usize = 100;
+/// Characters of an `X-Request-Id` that is echoed.
+pub const REQUEST_ID_CHARACTERS: usize = 128;
+
+/// Default page size.
+pub const PAGE_SIZE_DEFAULT: u32 = 20;
+/// Largest page size.
+pub const PAGE_SIZE: u32 = 100;
+/// Largest page number that is looked at; no history reaches it.
+pub const PAGE: u32 = 1_000_000_000;
+/// Characters of a search keyword.
+pub const SEARCH_CHARACTERS: usize = 200;
+
+/// Characters of an idempotency key.
+pub const IDEMPOTENCY_KEY_CHARACTERS: usize = 64;
+/// Recipients of one order.
+pub const RECIPIENTS: usize = 10_000;
+/// Characters (and, being ASCII, bytes) of an email address (RFC 5321).
+pub const EMAIL_CHARACTERS: usize = 254;
+/// Characters of a first or last name, company or department.
+pub const PERSON_TEXT_CHARACTERS: usize = 100;
+/// Characters of the sender's name.
+pub const SENDER_NAME_CHARACTERS: usize = 100;
+/// Characters of the subject.
+pub const SUBJECT_CHARACTERS: usize = 200;
+/// Characters of the message.
+pub const MESSAGE_CHARACTERS: usize = 2_000;
+/// Characters of a number in a body.
+pub const NUMBER_CHARACTERS: usize = 64;
+/// Days that an order may be scheduled ahead.
+pub const SCHEDULE_AHEAD_DAYS: i64 = 366;
+
+/// Characters of an organization's or app's name.
+pub const NAME_CHARACTERS: usize = 100;
+/// Characters of an operator's reference.
+pub const REFERENCE_CHARACTERS: usize = 200;
+/// Characters of a product id.
+pub const PRODUCT_ID_CHARACTERS: usize = 64;
+/// Characters of a product's description or terms.
+pub const PRODUCT_TEXT_CHARACTERS: usize = 10_000;
+/// Prices of one product.
+pub const PRODUCT_PRICES: usize = 200;
+/// Cents that one operator's entry may move: a billion dollars.
+pub const OPERATOR_CENTS: i64 = 100_000_000_000;
+
+/// Hours until an emailed gift expires: 180 days of 24 hours.
+pub const EXPIRY_HOURS: i64 = 180 * 24;
+/// The same with the refund option: 30 days.
+pub const EXPIRY_HOURS_WITH_REFUND: i64 = 30 * 24;
+
+/// Cents that a sandbox account starts with and is refilled to.
+pub const SANDBOX_CENTS: i64 = 1_000_000;
+/// Cents below which it is refilled.
+pub const SANDBOX_REFILL_BELOW_CENTS: i64 = 100_000;
+
+/// Seconds that an access token of a production app is good for.
+pub const TOKEN_SECONDS_PRODUCTION: i64 = 3_600;
+/// Seconds that an access token of a sandbox app is good for.
+pub const TOKEN_SECONDS_SANDBOX: i64 = 86_400;
+/// Failed authentications in a minute, for a client id and address, before 429.
+pub const TOKEN_FAILURES_A_MINUTE: u32 = 10;
+/// Verified tokens that one node remembers.
+pub const TOKENS_REMEMBERED: u64 = 50_000;
+/// Seconds that a node may act on what it remembers of an app or an account's settings; revocation
+/// must be known everywhere within 5 seconds.
+pub const MEMORY_SECONDS: u64 = 3;
+
+/// Commands that wait for the writer of one node; more is 503.
+pub const WRITES_QUEUED: usize = 4_096;
+/// Gifts in the orders that wait for the writer of one node; more is 503.
+pub const GIFTS_QUEUED: usize = 100_000;
+/// Orders that share one commit.
+pub const GROUP_ORDERS: usize = 512;
+/// Gifts that share one commit, unless a single order has more.
+pub const GROUP_GIFTS: usize = 2_000;
+/// Matching orders up to which their ids are gathered from an index instead of walking the days.
+pub const HISTORY_GATHERED: u64 = 20_000;
+
+/// Deliveries that one claim takes.
+pub const CLAIM_DELIVERIES: u32 = 200;
+/// Outcomes that one settlement groups.
+pub const SETTLE_DELIVERIES: usize = 500;
+/// Hours after which a transient failure is final.
+pub const DELIVERY_RETRY_HOURS: i64 = 24;
+/// Longest wait between two attempts, in minutes.
+pub const DELIVERY_RETRY_MINUTES: i64 = 60;
+/// Characters kept of a delivery's error.
+pub const DELIVERY_ERROR_CHARACTERS: usize = 500;
+/// Milliseconds that a node's clock may differ from the database's before it claims nothing.
+pub const CLOCK_SKEW_MILLISECONDS: i64 = 2_000;
+
+/// The number of an account's first template, its default: the one that the API reference's
+/// examples name, so that they work as printed on any account.
+pub const FIRST_TEMPLATE_ID: i64 = 12;
