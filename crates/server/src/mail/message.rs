@@ -56,7 +56,7 @@ impl MailFrom {
 }
 
 /// What a gift's mail shows.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GiftMail {
     /// See [`MailFrom::message_id`].
     pub message_id: String,
@@ -199,8 +199,8 @@ static TEMPLATES: LazyLock<Templates<'static>> = LazyLock::new(|| {
     templates
 });
 
-/// What a mail is worth knowing by in a log: never its link.
-impl Display for GiftMail {
+/// By its id: a log never shows a live link.
+impl fmt::Debug for GiftMail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mail {}", self.message_id)
     }
