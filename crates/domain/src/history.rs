@@ -20,7 +20,7 @@ impl Span {
     /// All time.
     pub const ALL: Self = Self(0);
     /// Every month that can be.
-    pub const MONTHS: RangeInclusive<Self> = Self(0_000_101)..=Self(999_912);
+    pub const MONTHS: RangeInclusive<Self> = Self(101)..=Self(999_912);
 
     /// The day of an instant.
     pub fn day(instant: Timestamp) -> Self {
@@ -36,6 +36,11 @@ impl Span {
     /// The month of a day.
     pub fn month(self) -> Self {
         Self(self.0.checked_div(100).unwrap_or(0))
+    }
+
+    /// Whether it is a day, not a month or all time.
+    pub fn is_day(self) -> bool {
+        self > *Self::MONTHS.end()
     }
 
     /// The days that a month can have.
@@ -109,22 +114,21 @@ impl Days {
         spans
     }
 
+    /// The same spans for walking, newest first, and in months where [`Self::spans`] is all time.
+    pub fn walk(self) -> Vec<RangeInclusive<Span>> {
+        if self == Self::default() {
+            return vec![Span::MONTHS];
+        }
+        let mut spans = self.spans();
+        spans.reverse();
+        spans
+    }
+
     /// The ids of these days: from the first up to, but without, the second.
     pub fn ids(self) -> (TimeId, TimeId) {
         let first = self.from.map_or(TimeId::from_bits(0), |date| Span::of_date(date).ids_of_day().0);
         let end = self.to.map_or(TimeId::from_bits(u128::MAX), |date| Span::of_date(date).ids_of_day().1);
         (first, end)
-    }
-
-    /// Whether a day is among them.
-    pub fn contains(self, day: Span) -> bool {
-        self.from.is_none_or(|from| Span::of_date(from) <= day) && self.to.is_none_or(|to| day <= Span::of_date(to))
-    }
-
-    /// Whether a month has a day among them.
-    pub fn touch(self, month: Span) -> bool {
-        self.from.is_none_or(|from| Span::of_date(from).month() <= month)
-            && self.to.is_none_or(|to| month <= Span::of_date(to).month())
     }
 }
 

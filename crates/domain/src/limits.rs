@@ -104,3 +104,14 @@ pub const CLOCK_SKEW_MILLISECONDS: i64 = 2_000;
 /// The number of an account's first template, its default: the one that the API reference's
 /// examples name, so that they work as printed on any account.
 pub const FIRST_TEMPLATE_ID: i64 = 12;
+
+/// Connections that one node has open; more wait until one is closed.
+pub const CONNECTIONS: usize = 8_192;
+/// Seconds that a client has to send a request's head; also how long a connection may be idle.
+pub const HEAD_SECONDS: u64 = 30;
+/// Seconds that requests under way may take to finish when the server stops.
+pub const STOP_SECONDS: u64 = 20;
+/// Bytes of a catalog file.
+pub const CATALOG_BYTES: usize = 64 * 1024 * 1024;
+/// Products of a catalog.
+pub const PRODUCTS: usize = 100_000;

@@ -1,0 +1,23 @@
+//! The schema's history: the same numbers on both databases. A shipped migration is never edited.
+
+/// A step of the schema.
+pub(crate) struct Migration {
+    /// From 1, without gaps.
+    pub number: i64,
+    /// For SQLite.
+    pub sqlite: &'static str,
+    /// For PostgreSQL.
+    pub postgres: &'static str,
+}
+
+/// All steps, in order.
+pub(crate) const ALL: &[Migration] = &[Migration {
+    number: 1,
+    sqlite: include_str!("../migrations/0001_spine.sqlite.sql"),
+    postgres: include_str!("../migrations/0001_spine.postgres.sql"),
+}];
+
+/// The number of the last step.
+pub(crate) fn latest() -> i64 {
+    ALL.last().map_or(0, |migration| migration.number)
+}

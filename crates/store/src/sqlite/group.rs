@@ -1,0 +1,235 @@
+//! The synchronous core of the writer: operations that share one transaction and one commit.
+//!
+//! Each operation runs in a savepoint, so that one that fails takes nothing of the others with it. Account
+//! rows are read once and written once for the whole group; so are the counts of the histories.
+
+use std::collections::HashMap;
+
+use giftd_domain::access::Environment;
+use giftd_domain::account::Account;
+use giftd_domain::history::{OrderKind, Span};
+use giftd_domain::ids::{AccountId, OrganizationId, TimeId};
+use giftd_domain::ledger::{Entry, EntryType, Postings};
+use giftd_domain::orders::OrderStatus;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::rows::{Column, Named, name};
+use crate::StoreError;
+
+/// Ids of order kinds that are committed; the rows never change.
+pub(super) type Kinds = HashMap<(AccountId, OrderKind), i64>;
+
+/// Kinds that are kept in memory before all are forgotten.
+const KINDS: usize = 50_000;
+
+/// Operations that share a commit.
+pub(super) struct Group<'c> {
+    connection: &'c Connection,
+    kinds: &'c mut Kinds,
+    /// By the operations that succeeded.
+    done: Changes,
+    /// By the operation that runs.
+    changes: Changes,
+}
+
+/// What is written once for the whole group.
+#[derive(Default)]
+struct Changes {
+    accounts: HashMap<AccountId, Account>,
+    order_counts: HashMap<(AccountId, Span, i64, OrderStatus), i64>,
+    ledger_counts: HashMap<(AccountId, Span, EntryType), i64>,
+    kinds: Kinds,
+}
+
+impl Changes {
+    fn absorb(&mut self, later: Self) {
+        self.accounts.extend(later.accounts);
+        self.kinds.extend(later.kinds);
+        for (key, n) in later.order_counts {
+            *self.order_counts.entry(key).or_default() += n;
+        }
+        for (key, n) in later.ledger_counts {
+            *self.ledger_counts.entry(key).or_default() += n;
+        }
+    }
+}
+
+impl<'c> Group<'c> {
+    /// Begins the transaction.
+    pub(super) fn begin(connection: &'c Connection, kinds: &'c mut Kinds) -> Result<Self, StoreError> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self { connection, kinds, done: Changes::default(), changes: Changes::default() })
+    }
+
+    /// Runs one operation; when it fails, only what it did is undone.
+    pub(super) fn run<T>(
+        &mut self,
+        operation: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
+        let result = operation(self);
+        let changes = std::mem::take(&mut self.changes);
+        if result.is_ok() {
+            self.done.absorb(changes);
+        } else {
+            self.connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+        }
+        self.connection.prepare_cached("RELEASE operation")?.execute([])?;
+        result
+    }
+
+    /// Writes what the operations left to the end, and commits.
+    pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        let done = std::mem::take(&mut self.done);
+        for account in done.accounts.values() {
+            self.write_account(account)?;
+        }
+        for ((account, span, kind, status), n) in done.order_counts.into_iter().filter(|(_, n)| *n != 0) {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO order_counts (account_id, span, kind_id, status, n) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT DO UPDATE SET n = n + excluded.n",
+                )?
+                .execute(params![account.0, span.0, kind, name(status), n])?;
+        }
+        for ((account, span, entry_type), n) in done.ledger_counts {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO ledger_counts (account_id, span, type, n) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET n = n + excluded.n",
+                )?
+                .execute(params![account.0, span.0, name(entry_type), n])?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        if self.kinds.len() > KINDS {
+            self.kinds.clear();
+        }
+        self.kinds.extend(done.kinds);
+        Ok(())
+    }
+
+    /// The connection, inside the transaction.
+    pub(super) fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+
+    /// An account as this group has left it so far.
+    pub(super) fn account(&self, account: AccountId) -> Result<Option<Account>, StoreError> {
+        match self.changes.accounts.get(&account).or_else(|| self.done.accounts.get(&account)) {
+            Some(account) => Ok(Some(account.clone())),
+            None => read_account(self.connection, account),
+        }
+    }
+
+    /// Keeps a changed account, to be written with the commit.
+    pub(super) fn set_account(&mut self, account: Account) {
+        self.changes.accounts.insert(account.account_id, account);
+    }
+
+    /// Adds an entry that `account` has made.
+    pub(super) fn post(&mut self, account: AccountId, entry: &Entry) -> Result<(), StoreError> {
+        let Postings { funding, available, pending, issued } = entry.postings;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO ledger (account_id, entry_id, type, reference, funding, available, pending, issued, available_after)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                account.0,
+                Column(entry.id),
+                name(entry.entry_type),
+                entry.reference,
+                funding,
+                available,
+                pending,
+                issued,
+                entry.available_after
+            ])?;
+        for span in Span::all_of(entry.id) {
+            *self.changes.ledger_counts.entry((account, span, entry.entry_type)).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Counts an order as having come to `to` from `from`.
+    pub(super) fn count_order(
+        &mut self,
+        account: AccountId,
+        order: TimeId,
+        kind: i64,
+        from: Option<OrderStatus>,
+        to: OrderStatus,
+    ) {
+        for span in Span::all_of(order) {
+            if let Some(from) = from {
+                *self.changes.order_counts.entry((account, span, kind, from)).or_default() -= 1;
+            }
+            *self.changes.order_counts.entry((account, span, kind, to)).or_default() += 1;
+        }
+    }
+
+    /// The id of a kind of orders of an account, a new one where it is the first.
+    pub(super) fn kind_id(&mut self, account: AccountId, kind: OrderKind) -> Result<i64, StoreError> {
+        let key = (account, kind);
+        if let Some(id) = self.kinds.get(&key).or_else(|| self.done.kinds.get(&key)) {
+            return Ok(*id);
+        }
+        let OrderKind { order_type, card_type, card_name, creator } = &key.1;
+        let id = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO order_kinds (account_id, kind_id, order_type, card_type, card_name, creator)
+                 VALUES (?1, (SELECT COALESCE(MAX(kind_id), 0) + 1 FROM order_kinds WHERE account_id = ?1), ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET kind_id = kind_id RETURNING kind_id",
+            )?
+            .query_row(params![account.0, name(*order_type), name(*card_type), card_name, creator], |row| row.get(0))?;
+        self.changes.kinds.insert(key, id);
+        Ok(id)
+    }
+
+    fn write_account(&self, account: &Account) -> Result<(), StoreError> {
+        let Postings { funding, available, pending, issued } = account.balances;
+        self.connection
+            .prepare_cached(
+                "UPDATE accounts SET funding = ?2, available = ?3, pending = ?4, issued = ?5, last_id = ?6 WHERE account_id = ?1",
+            )?
+            .execute(params![account.account_id.0, funding, available, pending, issued, account.last_id.map(Column)])?;
+        Ok(())
+    }
+}
+
+/// A group that was not committed leaves nothing.
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "rolling back failed");
+        }
+    }
+}
+
+/// An account's row.
+pub(super) fn read_account(connection: &Connection, account: AccountId) -> Result<Option<Account>, StoreError> {
+    let found = connection
+        .prepare_cached(
+            "SELECT organization_id, environment, funding, available, pending, issued, last_id
+             FROM accounts WHERE account_id = ?1",
+        )?
+        .query_row([account.0], |row| {
+            Ok(Account {
+                account_id: account,
+                organization_id: OrganizationId(row.get(0)?),
+                environment: row.get::<_, Named<Environment>>(1)?.0,
+                balances: Postings {
+                    funding: row.get(2)?,
+                    available: row.get(3)?,
+                    pending: row.get(4)?,
+                    issued: row.get(5)?,
+                },
+                last_id: row.get::<_, Option<Column<TimeId>>>(6)?.map(|id| id.0),
+            })
+        })
+        .optional()?;
+    Ok(found)
+}

@@ -1,0 +1,70 @@
+//! A few threads that only read, each with its own connection and, for every question, one snapshot.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::connection::open_reader;
+use crate::StoreError;
+
+/// Threads that read.
+const READERS: usize = 4;
+
+type Question = Box<dyn FnOnce(&Connection) + Send>;
+
+/// The readers' queue; dropping it ends the threads.
+pub(super) struct Readers {
+    questions: mpsc::Sender<Question>,
+}
+
+impl Readers {
+    /// Starts the threads on the database at `path`.
+    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
+        let (questions, waiting) = mpsc::channel::<Question>();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for index in 0..READERS {
+            let connection = open_reader(path)?;
+            let waiting = Arc::clone(&waiting);
+            std::thread::Builder::new()
+                .name(format!("sqlite-reader-{index}"))
+                .spawn(move || {
+                    loop {
+                        let question = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok(question) = question else { return };
+                        question(&connection);
+                    }
+                })
+                .map_err(|error| StoreError::Unavailable(error.to_string().into()))?;
+        }
+        Ok(Self { questions })
+    }
+
+    /// The answer of `question`, which sees one state of the database throughout.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || StoreError::Unavailable("a reader has stopped".into());
+        self.questions
+            .send(Box::new(move |connection| {
+                if !reply.is_closed() {
+                    drop(reply.send(in_snapshot(connection, question)));
+                }
+            }))
+            .map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+fn in_snapshot<T>(
+    connection: &Connection,
+    question: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let snapshot = connection.unchecked_transaction()?;
+    let answer = question(&snapshot)?;
+    snapshot.finish()?;
+    Ok(answer)
+}
