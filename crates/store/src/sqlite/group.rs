@@ -85,12 +85,14 @@ impl<'c> Group<'c> {
             self.write_account(account)?;
         }
         for ((account, span, kind, status), n) in done.order_counts.into_iter().filter(|(_, n)| *n != 0) {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO order_counts (account_id, span, kind_id, status, n) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT DO UPDATE SET n = n + excluded.n",
-                )?
-                .execute(params![account.0, span.0, kind, name(status), n])?;
+            // A row to lower exists; the CHECK would refuse the negative one that an upsert begins with.
+            let sql = if n < 0 {
+                "UPDATE order_counts SET n = n + ?5 WHERE account_id = ?1 AND span = ?2 AND kind_id = ?3 AND status = ?4"
+            } else {
+                "INSERT INTO order_counts (account_id, span, kind_id, status, n) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET n = n + excluded.n"
+            };
+            self.connection.prepare_cached(sql)?.execute(params![account.0, span.0, kind, name(status), n])?;
         }
         for ((account, span, entry_type), n) in done.ledger_counts {
             self.connection
