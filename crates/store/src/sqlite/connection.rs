@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::broken;
@@ -16,8 +17,7 @@ const STATEMENTS: usize = 128;
 /// The one connection that writes, with all migrations applied.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    prepare(&connection)?;
     // FULL: a commit is on the disk when it returns, which an acknowledged order relies on.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
@@ -33,10 +33,17 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
 /// A connection that only reads.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    prepare(&connection)?;
     connection.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;")?;
     Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // One plan for a statement, whatever is bound: without it SQLite plans every join anew at each execution.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Applies what is missing, each migration in a transaction of its own.
