@@ -19,7 +19,19 @@ pub enum Environment {
 }
 
 /// What an app may do (`orders.read`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::EnumString, strum::VariantArray)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::IntoStaticStr,
+    strum::EnumString,
+    strum::VariantArray,
+)]
 pub enum Scope {
     /// Read orders.
     #[strum(serialize = "orders.read")]
@@ -109,7 +121,9 @@ impl FromStr for Scopes {
 
 /// A scope that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a scope; scopes are orders.read orders.write orders.cancel catalog.read balance.read balance.write templates.read templates.write campaigns.read campaigns.write webhooks.read webhooks.write")]
+#[error(
+    "`{0}` is not a scope; scopes are orders.read orders.write orders.cancel catalog.read balance.read balance.write templates.read templates.write campaigns.read campaigns.write webhooks.read webhooks.write"
+)]
 pub struct UnknownScope(pub String);
 
 /// A customer of the platform.

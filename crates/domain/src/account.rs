@@ -57,14 +57,32 @@ impl Account {
     /// A top-up of `cents`.
     pub fn charge(&mut self, cents: i64, reference: &str, now: Timestamp, entropy: u128) -> Result<Entry, CannotPost> {
         let funding = positive(cents)?.checked_neg().ok_or(CannotPost::Impossible)?;
-        self.post(EntryType::Charge, reference, Postings { funding, available: cents, ..Postings::default() }, now, entropy)
+        self.post(
+            EntryType::Charge,
+            reference,
+            Postings { funding, available: cents, ..Postings::default() },
+            now,
+            entropy,
+        )
     }
 
     /// An operator's debit of `cents`, never below zero.
-    pub fn transfer(&mut self, cents: i64, reference: &str, now: Timestamp, entropy: u128) -> Result<Entry, CannotPost> {
+    pub fn transfer(
+        &mut self,
+        cents: i64,
+        reference: &str,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<Entry, CannotPost> {
         self.require(positive(cents)?)?;
         let available = cents.checked_neg().ok_or(CannotPost::Impossible)?;
-        self.post(EntryType::Transfer, reference, Postings { funding: cents, available, ..Postings::default() }, now, entropy)
+        self.post(
+            EntryType::Transfer,
+            reference,
+            Postings { funding: cents, available, ..Postings::default() },
+            now,
+            entropy,
+        )
     }
 
     /// An order's hold of `cents`, and the refill that it makes necessary in a sandbox.
@@ -150,9 +168,9 @@ mod tests {
         assert_eq!(account.balances.available, 1_000_000);
         assert_eq!(account.hold(900_000, "o", NOW, 1).expect("a hold").len(), 1);
         let entries = account.hold(1, "o", NOW, 1).expect("a hold");
-        assert_eq!(entries.iter().map(|e| (e.entry_type, e.available_after)).collect::<Vec<_>>(), [
-            (EntryType::Use, 99_999),
-            (EntryType::Charge, 1_000_000)
-        ]);
+        assert_eq!(
+            entries.iter().map(|e| (e.entry_type, e.available_after)).collect::<Vec<_>>(),
+            [(EntryType::Use, 99_999), (EntryType::Charge, 1_000_000)]
+        );
     }
 }

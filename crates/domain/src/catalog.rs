@@ -150,7 +150,9 @@ mod tests {
     #[test]
     fn a_price_point_of_a_range_is_min_plus_k_steps() {
         let range = Prices::Range { min: 1000, max: 50_000, step: 500 };
-        for (minor, is_one) in [(1000, true), (1500, true), (50_000, true), (1250, false), (500, false), (50_500, false)] {
+        for (minor, is_one) in
+            [(1000, true), (1500, true), (50_000, true), (1250, false), (500, false), (50_500, false)]
+        {
             assert_eq!(range.contains(minor), is_one, "{minor}");
         }
         let fixed = Prices::Fixed(vec![1000, 2500]);

@@ -270,9 +270,7 @@ mod tests {
 
     #[test]
     fn spans_add_up_to_the_days() {
-        let spans = |from, to| {
-            days(from, to).spans().into_iter().map(|r| (r.start().0, r.end().0)).collect::<Vec<_>>()
-        };
+        let spans = |from, to| days(from, to).spans().into_iter().map(|r| (r.start().0, r.end().0)).collect::<Vec<_>>();
         assert_eq!(spans("", ""), [(0, 0)]);
         assert_eq!(spans("2026-11-03", "2026-11-20"), [(20261103, 20261120)]);
         assert_eq!(spans("2026-11-03", "2027-01-02"), [(20261103, 20261130), (202612, 202612), (20270101, 20270102)]);
@@ -286,14 +284,20 @@ mod tests {
     fn a_deep_page_reads_only_the_days_that_hold_it_from_their_nearer_end() {
         let counts = [(Span(20261122), 10), (Span(20261121), 1000), (Span(20261101), 5)];
         assert_eq!(slices(&counts, 0, 10), [Slice { day: Span(20261122), skip: 0, take: 10, newest_first: true }]);
-        assert_eq!(slices(&counts, 5, 10), [
-            Slice { day: Span(20261122), skip: 0, take: 5, newest_first: false },
-            Slice { day: Span(20261121), skip: 0, take: 5, newest_first: true },
-        ]);
-        assert_eq!(slices(&counts, 1000, 100), [
-            Slice { day: Span(20261121), skip: 0, take: 20, newest_first: false },
-            Slice { day: Span(20261101), skip: 0, take: 5, newest_first: true },
-        ]);
+        assert_eq!(
+            slices(&counts, 5, 10),
+            [
+                Slice { day: Span(20261122), skip: 0, take: 5, newest_first: false },
+                Slice { day: Span(20261121), skip: 0, take: 5, newest_first: true },
+            ]
+        );
+        assert_eq!(
+            slices(&counts, 1000, 100),
+            [
+                Slice { day: Span(20261121), skip: 0, take: 10, newest_first: false },
+                Slice { day: Span(20261101), skip: 0, take: 5, newest_first: true },
+            ]
+        );
         assert_eq!(slices(&counts, 1015, 100), []);
     }
 

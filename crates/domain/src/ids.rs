@@ -165,7 +165,13 @@ mod tests {
     fn an_order_id_reads_back_only_as_printed() {
         let id = OrderId { order_type: OrderType::OneTime, time: TimeId::from_bits(7 << 80) };
         assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in [id.to_string().to_lowercase(), format!("XX{}", id.time), format!("{id}0"), String::new(), "OT\0".to_owned()] {
+        for wrong in [
+            id.to_string().to_lowercase(),
+            format!("XX{}", id.time),
+            format!("{id}0"),
+            String::new(),
+            "OT\0".to_owned(),
+        ] {
             assert_eq!(wrong.parse::<OrderId>(), Err(NotAnId), "{wrong}");
         }
         for wrong in ["0", "012", "+1", "-1", "1.0", "", "99999999999999999999"] {

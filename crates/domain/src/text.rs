@@ -68,8 +68,8 @@ pub fn folded(text: &str) -> String {
 /// the domain; an international domain in its ASCII form (UTS 46). None for anything else.
 pub fn email(text: &str) -> Option<String> {
     let (local, domain) = text.rsplit_once('@')?;
-    let local_is_valid = !local.is_empty()
-        && local.bytes().all(|b| b.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&b));
+    let local_is_valid =
+        !local.is_empty() && local.bytes().all(|b| b.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&b));
     if !local_is_valid || domain.is_empty() || text.len() > crate::limits::EMAIL_CHARACTERS.saturating_mul(4) {
         return None;
     }
@@ -97,7 +97,24 @@ mod tests {
             assert_eq!(email(good).as_deref(), Some(good));
         }
         let long = format!("a@{}.com", "b".repeat(64));
-        for bad in ["", "a", "a@b", "@b.co", "a@", "a@b..co", "a@-b.co", "a@b-.co", "a b@c.de", "a@b.co\n", "ä@b.co", "a@b.co,c@d.ef", "\"a\"@b.co", "<a@b.co>", "a@b.co.", long.as_str()] {
+        for bad in [
+            "",
+            "a",
+            "a@b",
+            "@b.co",
+            "a@",
+            "a@b..co",
+            "a@-b.co",
+            "a@b-.co",
+            "a b@c.de",
+            "a@b.co\n",
+            "ä@b.co",
+            "a@b.co,c@d.ef",
+            "\"a\"@b.co",
+            "<a@b.co>",
+            "a@b.co.",
+            long.as_str(),
+        ] {
             assert_eq!(email(bad), None, "{bad}");
         }
         assert_eq!(email(&format!("{}@example.com", "a".repeat(242))).map(|a| a.len()), Some(254));

@@ -113,7 +113,8 @@ impl Request {
         };
         let known_rate = rate.ok();
         let gifts = self.check_recipients(product.as_ref(), known_rate, &mut problems);
-        let (Some(timing), Some(template_id), Some(product), true) = (timing, template_id, product, problems.is_empty())
+        let (Some(timing), Some(template_id), Some(product), true) =
+            (timing, template_id, product, problems.is_empty())
         else {
             return Err(Refusal::Invalid(problems));
         };

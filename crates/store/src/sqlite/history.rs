@@ -128,11 +128,7 @@ impl Selection {
     }
 
     /// Matching orders in each span of a range, newest first.
-    fn counts(
-        &self,
-        connection: &Connection,
-        spans: RangeInclusive<Span>,
-    ) -> Result<Vec<(Span, u64)>, StoreError> {
+    fn counts(&self, connection: &Connection, spans: RangeInclusive<Span>) -> Result<Vec<(Span, u64)>, StoreError> {
         let mut statement = connection.prepare_cached(
             "SELECT span, SUM(n) FROM order_counts
              WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 AND (?4 IS NULL OR status = ?4)

@@ -52,9 +52,8 @@ pub(super) fn operator_entry(group: &mut Group<'_>, entry: &OperatorEntry) -> Re
         ])?;
     group.post(entry.account_id, &posted)?;
     if entry.entry_type == EntryType::Transfer
-        && let Some(refill) = account
-            .refill(entry.now, entry.entropy)
-            .map_err(|_| broken("the sandbox can't be refilled"))?
+        && let Some(refill) =
+            account.refill(entry.now, entry.entropy).map_err(|_| broken("the sandbox can't be refilled"))?
     {
         group.post(entry.account_id, &refill)?;
     }

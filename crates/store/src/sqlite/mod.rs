@@ -70,8 +70,11 @@ impl Store for SqliteStore {
         self.readers
             .read(|connection| {
                 // The database's clock is this machine's: SQLite tells it in milliseconds.
-                let milliseconds: i64 =
-                    connection.query_row("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)", [], |row| row.get(0))?;
+                let milliseconds: i64 = connection.query_row(
+                    "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+                    [],
+                    |row| row.get(0),
+                )?;
                 Timestamp::from_millisecond(milliseconds).map_err(|error| error::broken(error.to_string()))
             })
             .await
@@ -86,7 +89,12 @@ impl Store for SqliteStore {
         self.writer.write(0, move |group| keys::record_key_fingerprints(group, &fingerprints)).await
     }
 
-    async fn create_organization(&self, name: &str, now: Timestamp, entropy: u128) -> Result<OrganizationId, StoreError> {
+    async fn create_organization(
+        &self,
+        name: &str,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<OrganizationId, StoreError> {
         let name = name.to_owned();
         self.writer.write(0, move |group| organizations::create_organization(group, &name, now, entropy)).await
     }

@@ -12,7 +12,8 @@ use super::rows::{Column, Named};
 use crate::StoreError;
 
 /// The columns that [`summary`] reads, of `orders o` joined with `order_kinds k`.
-pub(super) const SUMMARY: &str = "k.order_type, o.order_id, k.card_type, o.status, o.product_id, k.card_name, k.creator,
+pub(super) const SUMMARY: &str =
+    "k.order_type, o.order_id, k.card_type, o.status, o.product_id, k.card_name, k.creator,
     o.scheduled_at, o.timezone, o.send_at, o.sender_name, o.subject, o.message, o.template_id, o.refund_option,
     o.recipient_count, o.currency, o.total_amount, o.total_cost, o.fx_rate, o.completed_at, o.canceled_at";
 
@@ -94,9 +95,10 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<OrderSummary> {
         _ => SendTiming::Immediate,
     };
     let fx_rate: Option<String> = row.get(19)?;
-    let fx_rate = fx_rate.map(|rate| giftd_domain::fx::Rate::parse(&rate)).transpose().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(19, rusqlite::types::Type::Text, Box::new(error))
-    })?;
+    let fx_rate = fx_rate
+        .map(|rate| giftd_domain::fx::Rate::parse(&rate))
+        .transpose()
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(19, rusqlite::types::Type::Text, Box::new(error)))?;
     Ok(OrderSummary {
         order_id: OrderId { order_type: row.get::<_, Named<_>>(0)?.0, time: row.get::<_, Column<_>>(1)?.0 },
         card_type: row.get::<_, Named<_>>(2)?.0,

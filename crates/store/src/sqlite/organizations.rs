@@ -90,7 +90,9 @@ pub(super) fn account_settings(
         .optional()?;
     let Some(choice_range) = range else { return Ok(None) };
     let templates: Vec<TemplateId> = connection
-        .prepare_cached("SELECT template_id FROM templates WHERE account_id = ?1 ORDER BY is_default DESC, template_id")?
+        .prepare_cached(
+            "SELECT template_id FROM templates WHERE account_id = ?1 ORDER BY is_default DESC, template_id",
+        )?
         .query_map([account.0], |row| row.get(0).map(TemplateId))?
         .collect::<Result<_, _>>()?;
     let default_template = *templates.first().ok_or_else(|| broken(format!("account {account} has no template")))?;
@@ -132,7 +134,8 @@ pub(super) fn create_app(group: &Group<'_>, app: &App) -> Result<(), StoreError>
     Ok(())
 }
 
-const APP: &str = "SELECT client_id, p.organization_id, account_id, environment, name, scopes, secret_hash, secret_version,
+const APP: &str =
+    "SELECT client_id, p.organization_id, account_id, environment, name, scopes, secret_hash, secret_version,
     created_at, revoked_at FROM apps p JOIN accounts USING (account_id)";
 
 /// The app of a client id.

@@ -1,10 +1,10 @@
 //! Placing an order.
 
+use giftd_domain::Timestamp;
 use giftd_domain::ids::{OrderId, TimeId};
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::place::{Decision, NewGift, PlaceOrder};
 use giftd_domain::schedule::SendTiming;
-use giftd_domain::Timestamp;
 use rusqlite::params;
 
 use super::error::broken;
@@ -19,10 +19,9 @@ pub(super) fn place_order(group: &mut Group<'_>, command: PlaceOrder) -> Result<
     let known = order_by_key(group.connection(), account_id, &command.idempotency_key)?;
     let mut account = group.account(account_id)?.ok_or_else(|| broken(format!("no account {account_id}")))?;
     match command.decide(&mut account, known) {
-        Decision::Known(known) => Ok(Placed::Known {
-            order_id: known.order_id,
-            same_request: known.fingerprint == command.fingerprint,
-        }),
+        Decision::Known(known) => {
+            Ok(Placed::Known { order_id: known.order_id, same_request: known.fingerprint == command.fingerprint })
+        }
         Decision::Insufficient { required, available } => Ok(Placed::Insufficient { required, available }),
         Decision::Impossible => Err(broken(format!("account {account_id} can't take an order"))),
         Decision::Place { order_id, entries } => {

@@ -172,7 +172,8 @@ pub(super) fn import_catalog(
         list.push(product.id.to_owned());
     }
     let is_named = |id: &String| catalog.branded.contains_key(id) || catalog.choice.contains_key(id);
-    import.removed = before.iter().filter(|(id, (_, _, listed))| *listed && !is_named(id)).map(|(id, _)| id.clone()).collect();
+    import.removed =
+        before.iter().filter(|(id, (_, _, listed))| *listed && !is_named(id)).map(|(id, _)| id.clone()).collect();
     if dry_run || !import.refused.is_empty() {
         return Ok(import);
     }
