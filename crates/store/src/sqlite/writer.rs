@@ -15,9 +15,11 @@ use crate::StoreError;
 /// Tells the caller, once it is known whether the group was committed.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
+/// Runs in a group, or learns why there is none.
+type Operation = Box<dyn FnOnce(Result<&mut Group<'_>, StoreError>) -> Reply + Send>;
+
 struct Job {
-    /// Runs in a group, or learns why there is none.
-    operation: Box<dyn FnOnce(Result<&mut Group<'_>, StoreError>) -> Reply + Send>,
+    operation: Operation,
     gifts: usize,
     /// Room in the queue, given back when the job is answered.
     room: OwnedSemaphorePermit,
