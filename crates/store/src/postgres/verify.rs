@@ -1,0 +1,98 @@
+//! Proving the books, from one snapshot. Reads everything.
+
+use super::error::Failure;
+use super::operation::Connection;
+use super::rows::Columns as _;
+use crate::LedgerReport;
+
+/// Differences told of, at most, for each promise.
+const DIFFERENCES: i64 = 20;
+
+/// The UTC day of an id, `yyyymmdd`: its first 48 bits are milliseconds. `time` stands for the column.
+const DAY_OF_ID: &str = "to_char(
+    to_timestamp(('x' || left(replace(time::TEXT, '-', ''), 12))::BIT(48)::BIGINT / 1000) AT TIME ZONE 'UTC',
+    'YYYYMMDD')::BIGINT";
+
+/// Each promise of the books: a query whose rows are what breaks it, in words.
+const PROOFS: [&str; 7] = [
+    "SELECT format('account %s: entry %s does not sum to zero', account_id, entry_id) FROM ledger
+     WHERE funding + available + pending + issued <> 0",
+    "SELECT format('account %s: its balances are not the sums of its postings', a.account_id)
+     FROM accounts a LEFT JOIN (
+        SELECT account_id, SUM(funding) f, SUM(available) v, SUM(pending) p, SUM(issued) i FROM ledger GROUP BY 1
+     ) l USING (account_id)
+     WHERE (a.funding, a.available, a.pending, a.issued)
+        IS DISTINCT FROM (COALESCE(f, 0), COALESCE(v, 0), COALESCE(p, 0), COALESCE(i, 0))",
+    "SELECT format('account %s: available after entry %s is wrong', account_id, entry_id) FROM (
+        SELECT account_id, entry_id, available_after,
+            SUM(available) OVER (PARTITION BY account_id ORDER BY entry_id) AS running FROM ledger
+     ) e WHERE available_after <> running",
+    "SELECT format('account %s: pending is %s, its waiting gifts cost %s', a.account_id, a.pending, COALESCE(c, 0))
+     FROM accounts a LEFT JOIN (
+        SELECT account_id, SUM(cost) c FROM gifts WHERE delivery_status = 'PENDING' GROUP BY 1
+     ) g USING (account_id) WHERE a.pending <> COALESCE(c, 0)",
+    "SELECT format('account %s: order %s does not agree with its gifts', account_id, order_id) FROM (
+        SELECT o.account_id, o.order_id, o.total_cost, o.total_amount, o.recipient_count, o.open_gifts,
+            SUM(g.cost) cost, SUM(g.amount) amount, COUNT(g.position) n,
+            COUNT(*) FILTER (WHERE g.delivery_status = 'PENDING') open
+        FROM orders o LEFT JOIN gifts g USING (account_id, order_id)
+        GROUP BY o.account_id, o.order_id, o.total_cost, o.total_amount, o.recipient_count, o.open_gifts
+     ) s WHERE (total_cost, total_amount, recipient_count, open_gifts) IS DISTINCT FROM (cost, amount, n, open)",
+    "SELECT format('account %s: %s USE entries of %s cents, %s orders of %s', account_id, COALESCE(u.n, 0),
+        COALESCE(u.cents, 0), COALESCE(o.n, 0), COALESCE(o.cents, 0))
+     FROM (SELECT account_id, COUNT(*) n, -SUM(available) cents FROM ledger WHERE type = 'USE' GROUP BY 1) u
+     FULL JOIN (SELECT account_id, COUNT(*) n, SUM(total_cost) cents FROM orders GROUP BY 1) o USING (account_id)
+     WHERE (u.n, u.cents) IS DISTINCT FROM (o.n, o.cents)",
+    "SELECT format('account %s: a waiting gift of order %s has no delivery', account_id, order_id) FROM gifts g
+     WHERE delivery_status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM deliveries d
+        WHERE d.account_id = g.account_id AND d.order_id = g.order_id AND d.position = g.position)",
+];
+
+/// Counts of each span against the rows: `DAY` stands for the day of a row.
+const COUNTS: [&str; 2] = [
+    "WITH days AS MATERIALIZED (
+        SELECT account_id, DAY AS day, kind_id, status, COUNT(*) n FROM (SELECT *, order_id AS time FROM orders) o
+        GROUP BY 1, 2, 3, 4),
+     there AS (
+        SELECT account_id, span, kind_id, status, SUM(n) n
+        FROM days, LATERAL (VALUES (0::BIGINT), (day / 100), (day)) AS s (span) GROUP BY 1, 2, 3, 4)
+     SELECT format('account %s: %s orders counted in span %s, there are %s', account_id, COALESCE(c.n, 0), span,
+        COALESCE(o.n, 0))
+     FROM (SELECT * FROM order_counts WHERE n <> 0) c FULL JOIN there o USING (account_id, span, kind_id, status)
+     WHERE c.n IS DISTINCT FROM o.n",
+    "WITH days AS MATERIALIZED (
+        SELECT account_id, DAY AS day, type, COUNT(*) n FROM (SELECT *, entry_id AS time FROM ledger) e
+        GROUP BY 1, 2, 3),
+     there AS (
+        SELECT account_id, span, type, SUM(n) n
+        FROM days, LATERAL (VALUES (0::BIGINT), (day / 100), (day)) AS s (span) GROUP BY 1, 2, 3)
+     SELECT format('account %s: %s %s entries counted in span %s, there are %s', account_id, COALESCE(c.n, 0), type,
+        span, COALESCE(l.n, 0))
+     FROM (SELECT * FROM ledger_counts WHERE n <> 0) c FULL JOIN there l USING (account_id, span, type)
+     WHERE c.n IS DISTINCT FROM l.n",
+];
+
+/// Recomputes and compares. Inside a snapshot.
+pub(super) async fn verify_ledger(connection: &Connection) -> Result<LedgerReport, Failure> {
+    // Everything is read: no limit on its time, and no plans that are meant for serving.
+    connection
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on; SET LOCAL work_mem = '64MB'")
+        .await?;
+    let counts = "SELECT (SELECT COUNT(*) FROM accounts) AS accounts, (SELECT COUNT(*) FROM ledger) AS entries,
+        (SELECT COUNT(*) FROM orders) AS orders";
+    let row = connection.query_one(counts, &[]).await?;
+    let mut report = LedgerReport {
+        accounts: row.count("accounts")?,
+        entries: row.count("entries")?,
+        orders: row.count("orders")?,
+        differences: Vec::new(),
+    };
+    let proofs = PROOFS.iter().map(ToString::to_string);
+    for proof in proofs.chain(COUNTS.iter().map(|sql| sql.replace("DAY AS day", &format!("{DAY_OF_ID} AS day")))) {
+        let sql = format!("SELECT difference FROM ({proof}) AS found (difference) LIMIT {DIFFERENCES}");
+        for row in &connection.query(&sql, &[]).await? {
+            report.differences.push(row.value("difference")?);
+        }
+    }
+    Ok(report)
+}

@@ -1,0 +1,94 @@
+//! Finding the days that hold a page by their counts, see `giftd_domain::history`.
+
+use std::ops::RangeInclusive;
+
+use giftd_domain::history::{Days, PageRequest, Slice, Span, parts, slices};
+use uuid::Uuid;
+
+use super::error::Failure;
+use super::operation::Connection;
+use super::rows::{Columns as _, Parameters, signed, uuid};
+
+/// A statement that sums counts up: it finds `span` and `n`, newest first, in the spans from each of `$1`
+/// to that of `$2`.
+pub(super) struct Counted<'a> {
+    pub(super) sql: String,
+    /// From `$3` on.
+    pub(super) parameters: Parameters<'a>,
+}
+
+impl Counted<'_> {
+    /// All that match in these days.
+    pub(super) async fn total(&self, connection: &Connection, days: Days) -> Result<u64, Failure> {
+        Ok(self.of(connection, &days.spans()).await?.into_iter().map(|(_, n)| n).sum())
+    }
+
+    /// The slices of days that make up a page.
+    pub(super) async fn locate(
+        &self,
+        connection: &Connection,
+        days: Days,
+        page: PageRequest,
+    ) -> Result<Vec<Slice>, Failure> {
+        let (offset, size) = (page.offset(), u64::from(page.page_size));
+        let mut counts = self.of(connection, &days.walk()).await?;
+        // Days and months are disjoint here, and a month stands where its days would.
+        counts.sort_by_key(|(span, _)| {
+            std::cmp::Reverse(if span.is_day() { span.0 } else { span.days_of_month().start().0 })
+        });
+        let parts = parts(&counts, offset, size);
+        let Some(&(_, before, _)) = parts.first() else { return Ok(Vec::new()) };
+        let months: Vec<_> =
+            parts.iter().filter(|(span, ..)| !span.is_day()).map(|(span, ..)| span.days_of_month()).collect();
+        let mut of_days: Vec<(Span, u64)> =
+            parts.iter().filter(|(span, ..)| span.is_day()).map(|&(span, _, n)| (span, n)).collect();
+        if !months.is_empty() {
+            of_days.extend(self.of(connection, &months).await?);
+        }
+        of_days.sort_by_key(|(span, _)| std::cmp::Reverse(*span));
+        Ok(slices(&of_days, offset.saturating_sub(before), size))
+    }
+
+    async fn of(&self, connection: &Connection, spans: &[RangeInclusive<Span>]) -> Result<Vec<(Span, u64)>, Failure> {
+        let first: Vec<i64> = spans.iter().map(|range| range.start().0).collect();
+        let last: Vec<i64> = spans.iter().map(|range| range.end().0).collect();
+        let mut parameters: Parameters<'_> = vec![&first, &last];
+        parameters.extend(&self.parameters);
+        let statement = connection.prepare_cached(&self.sql).await?;
+        let rows = connection.query(&statement, &parameters).await?;
+        rows.iter().map(|row| Ok((Span(row.value("span")?), row.count("n")?))).collect()
+    }
+}
+
+/// Slices that are walked in the same direction, column by column.
+#[derive(Default)]
+pub(super) struct SliceColumns {
+    pub(super) first: Vec<Uuid>,
+    pub(super) end: Vec<Uuid>,
+    pub(super) skip: Vec<i64>,
+    pub(super) take: Vec<i64>,
+}
+
+impl SliceColumns {
+    /// Those of `slices` that are walked newest first, or the others.
+    pub(super) fn of(slices: &[Slice], newest_first: bool) -> Result<Self, Failure> {
+        let mut columns = Self::default();
+        for slice in slices.iter().filter(|slice| slice.newest_first == newest_first) {
+            let (first, end) = slice.day.ids_of_day();
+            columns.first.push(uuid(first));
+            columns.end.push(uuid(end));
+            columns.skip.push(signed(slice.skip)?);
+            columns.take.push(signed(slice.take)?);
+        }
+        Ok(columns)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+}
+
+/// How rows are walked.
+pub(super) fn direction(newest_first: bool) -> &'static str {
+    if newest_first { "DESC" } else { "ASC" }
+}
