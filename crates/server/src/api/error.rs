@@ -158,7 +158,10 @@ impl ApiError {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "PAYLOAD_TOO_LARGE",
-            format!("The body has more than {} MiB.", bytes / (1024 * 1024)),
+            match bytes / (1024 * 1024) {
+                0 => format!("The body has more than {} KiB.", bytes / 1024),
+                mebibytes => format!("The body has more than {mebibytes} MiB."),
+            },
         )
     }
 

@@ -1,0 +1,4 @@
+//! The prepaid balance, and its ledger.
+
+pub mod get;
+pub mod ledger;

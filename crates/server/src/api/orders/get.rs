@@ -1,0 +1,53 @@
+//! `GET /orders/{orderId}`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use giftd_domain::ids::OrderId;
+
+use crate::api::caller::{Caller, OrdersRead};
+use crate::api::error::ApiError;
+use crate::api::orders::shape::OrderBody;
+use crate::api::path::PathPart;
+use crate::api::wire::{self, Data};
+use crate::state::Giftd;
+
+/// Get order
+///
+/// The full details of one order of your organization, with all recipients. An order of another
+/// organization, or of your other environment, does not exist here.
+#[utoipa::path(
+    get,
+    path = "/orders/{orderId}",
+    operation_id = "getOrder",
+    tag = "Orders",
+    security(("oauth2" = ["orders.read"])),
+    params(("orderId" = String, Path, description = "The order's id", example = "OT01KAPBQBY0000000000000000A")),
+    responses(
+        (status = 200, description = "The order.", body = Data<OrderBody>),
+        (status = 404, description = "`ORDER_NOT_FOUND`"),
+    ),
+)]
+pub async fn get_order(
+    State(giftd): State<Arc<Giftd>>,
+    caller: Caller<OrdersRead>,
+    PathPart(order_id): PathPart,
+) -> Result<Response, ApiError> {
+    let order_id: OrderId = order_id.parse().map_err(|_| ApiError::order_not_found())?;
+    let order = giftd.store.order(caller.account_id(), order_id).await?.ok_or_else(ApiError::order_not_found)?;
+    order_answer(StatusCode::OK, OrderBody::new(order, caller.environment())).await
+}
+
+/// Recipients from which on an order is written off the async threads.
+const RECIPIENTS_WRITTEN_INLINE: usize = 300;
+
+/// The answer that is an order; a large one is written on a thread for blocking work.
+pub async fn order_answer(status: StatusCode, order: OrderBody) -> Result<Response, ApiError> {
+    let body = Data { data: order };
+    if body.data.recipients.len() <= RECIPIENTS_WRITTEN_INLINE {
+        return Ok(wire::json(status, &body));
+    }
+    tokio::task::spawn_blocking(move || wire::json(status, &body)).await.map_err(ApiError::internal)
+}

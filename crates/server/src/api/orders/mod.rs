@@ -1,0 +1,16 @@
+//! Orders: placed, listed, shown.
+
+pub mod get;
+pub mod list;
+pub mod place;
+pub mod shape;
+
+/// `sendTiming.type`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString, strum::VariantArray)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum TimingType {
+    /// As soon as it is placed.
+    Immediate,
+    /// At a local time.
+    Scheduled,
+}

@@ -1,0 +1,174 @@
+//! How answers look on the wire: envelopes, pages and names of enums. Money and instants are in `json`.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use giftd_domain::access::Environment;
+use giftd_domain::gifts::{DeliveryStatus, RedemptionStatus};
+use giftd_domain::history::{Page, PageRequest};
+use giftd_domain::ledger::EntryType;
+use giftd_domain::orders::{CardType, OrderStatus, OrderType};
+use serde::{Serialize, Serializer};
+use strum::VariantArray as _;
+use utoipa::openapi::{Object, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::api::catalog::branded::PriceType;
+use crate::api::orders::TimingType;
+use crate::api::query::Query;
+
+/// Characters of a name that is looked up; ours are shorter.
+const NAME_CHARACTERS: usize = 64;
+
+/// An enum with names on the wire.
+pub trait WireEnum: Copy + Into<&'static str> + 'static {
+    /// What clients may see and send.
+    const LISTED: &'static [Self];
+
+    /// All names, for messages.
+    fn names() -> String {
+        Self::LISTED.iter().map(|&value| value.into()).collect::<Vec<&str>>().join(", ")
+    }
+
+    /// The value of a name, exactly as it is written.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::LISTED.iter().copied().find(|&value| value.into() == name)
+    }
+}
+
+/// Each enum's name as a value of an answer, whose schema lists all names.
+macro_rules! names {
+    ($($name:ident($of:ident): $listed:expr;)*) => {$(
+        impl WireEnum for $of {
+            const LISTED: &'static [Self] = $listed;
+        }
+
+        #[doc = concat!("The name of a `", stringify!($of), "`.")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name(pub $of);
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.0.into())
+            }
+        }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let names: Vec<&'static str> = $of::LISTED.iter().map(|&value| value.into()).collect();
+                Object::builder().schema_type(Type::String).enum_values(Some(names)).into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($of))
+            }
+        }
+    )*};
+}
+
+names! {
+    EnvironmentName(Environment): Environment::VARIANTS;
+    OrderTypeName(OrderType): OrderType::VARIANTS;
+    CardTypeName(CardType): CardType::VARIANTS;
+    OrderStatusName(OrderStatus): OrderStatus::VARIANTS;
+    DeliveryStatusName(DeliveryStatus): DeliveryStatus::VARIANTS;
+    RedemptionStatusName(RedemptionStatus): RedemptionStatus::VARIANTS;
+    TimingTypeName(TimingType): TimingType::VARIANTS;
+    PriceTypeName(PriceType): PriceType::VARIANTS;
+    // Not ISSUE, which moves nothing of what clients see.
+    EntryTypeName(EntryType): &EntryType::LISTED;
+}
+
+/// A query's parameter that is one of a fixed list of names.
+pub fn choice<E: WireEnum>(query: &mut Query, name: &str) -> Option<E> {
+    let value = query.exact(name, NAME_CHARACTERS)?;
+    let choice = E::from_name(&value);
+    if choice.is_none() {
+        query.problem(name, "UNKNOWN_VALUE", format!("must be one of {}", E::names()));
+    }
+    choice
+}
+
+/// The envelope of a success.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Data<T> {
+    /// What was asked for.
+    pub data: T,
+}
+
+/// The envelope of a page.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Paged<T> {
+    /// The rows of the page; none past the end.
+    pub data: Vec<T>,
+    /// Where the page lies.
+    pub pagination: Pagination,
+}
+
+/// Where a page lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pagination {
+    /// From 1.
+    #[schema(minimum = 1, example = 1)]
+    pub page: u32,
+    /// Rows a page.
+    #[schema(minimum = 1, maximum = 100, example = 20)]
+    pub page_size: u32,
+    /// All rows that match.
+    #[schema(minimum = 0, example = 1)]
+    pub total_items: u64,
+    /// Pages that they make; 0 when there are none.
+    #[schema(minimum = 0, example = 1)]
+    pub total_pages: u64,
+}
+
+impl<T> Paged<T> {
+    /// A page of rows, each as `shape` makes it.
+    pub fn new<R>(page: Page<R>, asked: PageRequest, shape: impl FnMut(R) -> T) -> Self {
+        let pagination = Pagination {
+            page: asked.page,
+            page_size: asked.page_size,
+            total_items: page.total,
+            total_pages: asked.pages(page.total),
+        };
+        Self { data: page.items.into_iter().map(shape).collect(), pagination }
+    }
+}
+
+/// An answer in JSON.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => json_bytes(status, bytes),
+        Err(error) => {
+            // Our types all have a JSON form; a handler's caller still must not get half an answer.
+            tracing::error!(%error, "an answer has no JSON form");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// An answer whose JSON is made already.
+pub fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_postings_have_no_name_on_the_wire() {
+        assert_eq!(EntryType::from_name("USE"), Some(EntryType::Use));
+        assert_eq!(EntryType::from_name("ISSUE"), None);
+        assert_eq!(EntryType::from_name("use"), None);
+        assert_eq!(CardType::names(), "BRANDED_CARD, CHOICE_CARD");
+    }
+}
