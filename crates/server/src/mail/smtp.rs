@@ -423,8 +423,8 @@ impl Open {
         if self.needs_reset {
             self.smtp.command(Rset).await.map_err(Failure::at(Stage::Mail))?;
         }
-        self.smtp.command(Line(format_args!("MAIL FROM:<{from}>"))).await.map_err(Failure::at(Stage::Mail))?;
-        self.smtp.command(Line(format_args!("RCPT TO:<{to}>"))).await.map_err(Failure::at(Stage::Rcpt))?;
+        self.smtp.command(Line(format!("MAIL FROM:<{from}>"))).await.map_err(Failure::at(Stage::Mail))?;
+        self.smtp.command(Line(format!("RCPT TO:<{to}>"))).await.map_err(Failure::at(Stage::Rcpt))?;
         self.smtp.command(Data).await.map_err(Failure::at(Stage::Data))?;
         let answer = self.smtp.command(Body(mail)).await.map_err(Failure::at(Stage::Body))?;
         match answer.code().severity {
@@ -442,9 +442,9 @@ fn path(address: &str) -> Option<String> {
 
 /// One command line. lettre's own commands take only its own kind of address, which is narrower than
 /// what the API accepts.
-struct Line<'a>(fmt::Arguments<'a>);
+struct Line(String);
 
-impl Display for Line<'_> {
+impl Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\r\n", self.0)
     }

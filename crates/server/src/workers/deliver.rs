@@ -1,0 +1,211 @@
+//! Delivery: claims the gifts that are due, mails them and settles what became of each.
+//!
+//! One task claims, for a lease, no more than can be sent in half of it; senders, each with its own
+//! connection, send; one task settles the outcomes in groups. A wake-up (an order was placed here) and
+//! a scan each second drive the same claims. A node that dies loses nothing: its claims run out, and
+//! others take over. Only the claim's number settles, so nothing is ever settled twice.
+
+mod in_hand;
+mod pace;
+mod pause;
+mod retry;
+mod send;
+mod settle;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use giftd_domain::gifts::ClaimedDelivery;
+use giftd_domain::limits;
+use giftd_store::{Store, StoreError};
+use jiff::SignedDuration;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::in_hand::{InHand, Place};
+use self::pace::Pace;
+use self::pause::Pause;
+use crate::clock::Clock;
+use crate::mail::{MailFrom, Post};
+use crate::state::Giftd;
+
+/// How often the database is asked what is due when nothing wakes the node.
+const SCAN: Duration = Duration::from_secs(1);
+/// How often the node's clock is compared with the database's.
+const CLOCK_CHECK: Duration = Duration::from_secs(5);
+
+/// What delivering takes.
+pub struct Delivery {
+    /// The node.
+    pub giftd: Arc<Giftd>,
+    /// Where mails go.
+    pub post: Post,
+    /// Whom they come from.
+    pub mail_from: MailFrom,
+}
+
+impl Delivery {
+    fn store(&self) -> &Arc<dyn Store> {
+        &self.giftd.store
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.giftd.clock
+    }
+
+    /// How long a claim is good.
+    fn lease(&self) -> Duration {
+        self.giftd.settings.delivery_lease
+    }
+
+    /// How long one mail may take: below half the lease, with room for more than one to begin in it.
+    fn send_deadline(&self) -> Duration {
+        self.lease() * 2 / 5
+    }
+
+    /// How long after its claim a mail may begin, so that it ends within half the lease.
+    fn begin_within(&self) -> Duration {
+        self.lease() / 2 - self.send_deadline()
+    }
+}
+
+/// A claimed gift on its way through a sender.
+struct Job {
+    delivery: ClaimedDelivery,
+    /// The clock's [`Clock::elapsed`] just before it was claimed.
+    claimed: Duration,
+    /// Given back when it was sent.
+    place: Place,
+}
+
+/// What all tasks share.
+struct Shared {
+    delivery: Delivery,
+    in_hand: Arc<InHand>,
+    pace: Pace,
+    pause: Pause,
+    /// Outcomes can't be settled: claiming more would only send twice.
+    unsettled: AtomicBool,
+}
+
+/// Starts delivering on `tasks`, until `stop`; what was claimed by then is still sent and settled.
+pub fn start(delivery: Delivery, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (senders, rate) = (delivery.giftd.settings.mail_concurrency, delivery.giftd.settings.mail_rate);
+    let shared = Arc::new(Shared {
+        in_hand: InHand::new(senders, rate, delivery.begin_within()),
+        pace: Pace::new(rate),
+        pause: Pause::new(),
+        unsettled: AtomicBool::new(false),
+        delivery,
+    });
+    let (jobs, waiting) = mpsc::unbounded_channel();
+    let (outcomes, settling) = mpsc::channel(limits::SETTLE_DELIVERIES);
+    let waiting = Arc::new(Mutex::new(waiting));
+    for _ in 0..senders {
+        tasks.spawn(send::run(shared.clone(), waiting.clone(), outcomes.clone()));
+    }
+    tasks.spawn(settle::run(shared.clone(), settling));
+    let claims = Claims { shared, jobs, clock_checked: None };
+    tasks.spawn(claims.run(stop.clone()));
+}
+
+/// The one task of a node that claims.
+struct Claims {
+    shared: Arc<Shared>,
+    /// Bounded by the places in hand.
+    jobs: mpsc::UnboundedSender<Job>,
+    /// When the node's clock was last found to agree with the database's.
+    clock_checked: Option<Duration>,
+}
+
+/// What is left after a claim.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    /// Perhaps more: claim again at once.
+    More,
+    /// Nothing due, or nothing that may be claimed: wait for the next scan.
+    Nothing,
+}
+
+impl Claims {
+    async fn run(mut self, stop: CancellationToken) {
+        let shared = self.shared.clone();
+        while !stop.is_cancelled() {
+            let room = tokio::select! {
+                () = stop.cancelled() => break,
+                room = shared.in_hand.room() => room,
+            };
+            if self.claim(room).await == Left::Nothing {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = shared.delivery.giftd.wake.notified() => {}
+                    () = shared.delivery.clock().sleep(SCAN) => {}
+                }
+            }
+        }
+        // Dropping the end of the queue lets the senders finish what is in it, and go.
+    }
+
+    async fn claim(&mut self, room: u32) -> Left {
+        match self.try_claim(room).await {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::warn!(%error, "no deliveries can be claimed; trying again");
+                Left::Nothing
+            }
+        }
+    }
+
+    async fn try_claim(&mut self, room: u32) -> Result<Left, StoreError> {
+        let shared = self.shared.clone();
+        let (store, clock) = (shared.delivery.store(), shared.delivery.clock());
+        if shared.unsettled.load(Ordering::Relaxed) || !self.clock_agrees(store.as_ref(), clock).await? {
+            return Ok(Left::Nothing);
+        }
+        let limit = shared.pause.limit(clock.elapsed()).min(room).min(limits::CLAIM_DELIVERIES);
+        if limit == 0 {
+            return Ok(Left::Nothing);
+        }
+        let claimed = clock.elapsed();
+        let lease = SignedDuration::try_from(shared.delivery.lease()).unwrap_or(SignedDuration::MAX);
+        let deliveries = store.claim_deliveries(clock.now(), lease, limit).await?;
+        let left = if deliveries.len() < limit as usize { Left::Nothing } else { Left::More };
+        for delivery in deliveries {
+            let place = InHand::take(&shared.in_hand);
+            // Fails only when no sender is left, and then the lease runs out.
+            drop(self.jobs.send(Job { delivery, claimed, place }));
+        }
+        Ok(left)
+    }
+
+    /// Leases go by the time that nodes give: one whose clock is off would take work from others, or
+    /// keep it too long.
+    async fn clock_agrees(&mut self, store: &dyn Store, clock: &Clock) -> Result<bool, StoreError> {
+        let asked = clock.elapsed();
+        if self.clock_checked.is_some_and(|checked| asked - checked < CLOCK_CHECK) {
+            return Ok(true);
+        }
+        let skew = clock_skew(store, clock).await?;
+        let agrees = skew.as_millis() <= i128::from(limits::CLOCK_SKEW_MILLISECONDS);
+        self.clock_checked = agrees.then_some(asked);
+        if !agrees {
+            tracing::error!(
+                skew_milliseconds = %skew.as_millis(),
+                "this machine's clock and the database's differ too much: this node delivers nothing until they agree; \
+                 set both by NTP"
+            );
+        }
+        Ok(agrees)
+    }
+}
+
+/// How far this node's clock is off the database's, whichever way.
+pub async fn clock_skew(store: &dyn Store, clock: &Clock) -> Result<SignedDuration, StoreError> {
+    let before = clock.now();
+    let there = store.database_time().await?;
+    let after = clock.now();
+    // It was read between the two: only what lies outside is a difference.
+    Ok(before.duration_since(there).max(there.duration_since(after)).max(SignedDuration::ZERO))
+}

@@ -1,0 +1,133 @@
+//! A sender: takes jobs, mails them over its own connection, passes on what became of each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome};
+use giftd_store::SettleDelivery;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
+
+use super::{Delivery, Job, Shared, retry};
+use crate::links::{self, GiftLink};
+use crate::mail::{GiftMail, Outcome, Sender};
+
+/// Sends until no more jobs come.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>,
+    outcomes: mpsc::Sender<SettleDelivery>,
+) {
+    let mut sender = Sender::new(shared.delivery.post.clone());
+    loop {
+        let job = jobs.lock().await.recv().await;
+        let Some(Job { delivery, claimed, place }) = job else { break };
+        if let Some(settlement) = send(&shared, &mut sender, &delivery, claimed).await {
+            // Fails only when the settling task is gone, and then the lease runs out.
+            drop(outcomes.send(settlement).await);
+        }
+        drop(place);
+    }
+    sender.close().await;
+}
+
+/// None when it is too late to begin: the lease runs out, and the gift is claimed again.
+async fn send(
+    shared: &Shared,
+    sender: &mut Sender,
+    delivery: &ClaimedDelivery,
+    claimed: Duration,
+) -> Option<SettleDelivery> {
+    let Shared { delivery: way, .. } = shared;
+    let clock = way.clock();
+    clock.sleep(shared.pace.wait(clock.elapsed())).await;
+    let begun = clock.elapsed();
+    if begun.saturating_sub(claimed) > way.begin_within() {
+        metrics::counter!("giftd_mails_let_go_total").increment(1);
+        tracing::warn!(gift = %delivery.gift, "mails take longer than expected; this one is left to a later claim");
+        return None;
+    }
+    let outcome = match mail(shared, delivery) {
+        Some(mail) => match timeout(way.send_deadline(), sender.send(mail)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                Outcome::Transient { text: format!("not sent within {:.1} s", way.send_deadline().as_secs_f64()) }
+            }
+        },
+        None => Outcome::OurFault { text: "the gift has no address".to_owned() },
+    };
+    shared.in_hand.took(clock.elapsed().saturating_sub(begun));
+    tell(shared, delivery, &outcome);
+    let base = way.giftd.settings.mail_retry_base;
+    let settlement = retry::settlement(delivery, outcome, clock.now(), base, clock.entropy());
+    count(delivery, &settlement.settlement.outcome);
+    Some(settlement)
+}
+
+fn mail(shared: &Shared, delivery: &ClaimedDelivery) -> Option<GiftMail> {
+    let Delivery { giftd, mail_from, .. } = &shared.delivery;
+    let link = GiftLink {
+        account: delivery.account_id,
+        order: delivery.gift.order.time,
+        position: delivery.gift.position,
+        link_version: delivery.link_version,
+    };
+    let public_url = giftd.settings.public_url_at(giftd.settings.listen);
+    Some(GiftMail {
+        message_id: mail_from.message_id(delivery.gift, delivery.send_number),
+        date: giftd.clock.now(),
+        mail_from: mail_from.clone(),
+        to: delivery.recipient.email.clone()?,
+        first_name: delivery.recipient.first_name.clone(),
+        sender_name: delivery.sender_name.clone(),
+        subject: delivery.subject.clone(),
+        message: delivery.message.clone(),
+        card_name: delivery.card_name.clone(),
+        amount: delivery.amount,
+        link: format!("{public_url}/r/{}", links::token(giftd.keys.links(), link)),
+        environment: delivery.environment,
+    })
+}
+
+/// Tells the log, and the pause, how the relay does.
+fn tell(shared: &Shared, delivery: &ClaimedDelivery, outcome: &Outcome) {
+    let Shared { delivery: Delivery { giftd, post, .. }, pause, .. } = shared;
+    // A captured mail says nothing about the relay, where there is one.
+    let about_the_relay = post.smtp.is_none() || !post.captures(delivery.environment);
+    match outcome {
+        Outcome::Sent | Outcome::Refused { .. } if about_the_relay => pause.works(),
+        Outcome::Sent | Outcome::Refused { .. } => {}
+        Outcome::Transient { text } => {
+            tracing::info!(gift = %delivery.gift, attempt = delivery.attempts.saturating_add(1), error = text, "a mail is not sent yet");
+        }
+        Outcome::OurFault { text } => {
+            metrics::counter!("giftd_mail_faults_total").increment(1);
+            tracing::error!(
+                gift = %delivery.gift,
+                attempt = delivery.attempts.saturating_add(1),
+                error = text,
+                "a mail can't be sent for a fault of ours; `giftd doctor` tells more"
+            );
+            if about_the_relay && let Some(pause) = pause.fault(giftd.clock.elapsed()) {
+                metrics::counter!("giftd_mail_pauses_total").increment(1);
+                tracing::error!(
+                    error = text,
+                    "mail after mail fails for a fault of ours: sending pauses for {pause:?}"
+                );
+            }
+        }
+    }
+}
+
+fn count(delivery: &ClaimedDelivery, outcome: &DeliveryOutcome) {
+    let result = match outcome {
+        DeliveryOutcome::Sent { .. } => "sent",
+        DeliveryOutcome::Retry { .. } => "retried",
+        DeliveryOutcome::Failed { error, .. } => {
+            tracing::warn!(gift = %delivery.gift, error, "a gift's mail failed for good");
+            "failed"
+        }
+    };
+    let environment: &str = delivery.environment.into();
+    metrics::counter!("giftd_mails_total", "result" => result, "environment" => environment).increment(1);
+}
