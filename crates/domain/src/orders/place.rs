@@ -257,12 +257,14 @@ impl Request {
                     problems.add(format!("recipients[{index}].{name}"), problem.code(), problem.to_string());
                 }
             }
-            let amount = product.and_then(|product| {
-                let checked = product.check_amount(requested.amount, rate);
-                checked
-                    .map_err(|(code, message)| problems.add(format!("recipients[{index}].amount"), code, message))
-                    .ok()
-            });
+            let amount = match product {
+                Some(product) => product.check_amount(requested.amount, rate),
+                None if requested.amount <= Decimal::ZERO => Err(("OUT_OF_RANGE", "must be positive".to_owned())),
+                None => Ok((0, 0)),
+            };
+            let amount = amount
+                .map_err(|(code, message)| problems.add(format!("recipients[{index}].amount"), code, message))
+                .ok();
             if let (Some(_), Some((amount, cost))) = (&email, amount) {
                 let recipient = Recipient {
                     email,
