@@ -1,0 +1,83 @@
+//! Measures giftd: how many orders it takes, beside the limit that HTTP sets and the plain way to do it,
+//! and how fast a long history is paged. Starts what it needs, removes it at the end, and checks that the
+//! books agree with what was acknowledged.
+
+mod ceiling;
+mod databases;
+mod history;
+mod history_plain;
+mod history_seed;
+mod load;
+mod machine;
+mod place;
+mod plain_postgres;
+mod postgres_cluster;
+mod report;
+mod server_process;
+mod shop;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measures giftd on this machine, in a folder and (for PostgreSQL) a cluster that it makes and removes.
+#[derive(Parser)]
+#[command(name = "giftd-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Orders a second over HTTP, beside the HTTP ceiling and the plain way
+    Place(place::Arguments),
+    /// How fast the pages of a long history are, beside COUNT(*) and OFFSET
+    History(history::Arguments),
+    /// The server that `place` measures, as a process of its own
+    #[command(hide = true)]
+    Server(server_process::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("giftd-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all checks passed.
+fn run(command: Command) -> Result<bool> {
+    match command {
+        Command::Place(arguments) => one_thread()?.block_on(until_interrupted(place::run(arguments))),
+        Command::History(arguments) => many_threads()?.block_on(until_interrupted(history::run(arguments))),
+        Command::Server(arguments) => many_threads()?.block_on(server_process::serve(arguments)).map(|()| true),
+    }
+}
+
+/// The load generator's: it shares the cores with the server, and one thread costs it least.
+fn one_thread() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("the runtime doesn't start")
+}
+
+/// As the service has it.
+fn many_threads() -> Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build().context("the runtime doesn't start")
+}
+
+/// Gives up on a signal, in an orderly way: what was started is stopped and removed.
+async fn until_interrupted(measurement: impl Future<Output = Result<bool>>) -> Result<bool> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        result = measurement => result,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+    }
+}
