@@ -1,0 +1,148 @@
+//! Where a promise is tried: a database of its own, made for the test and removed after it.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use giftd_domain::limits;
+use giftd_store::Store;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_postgres::NoTls;
+
+/// After this long a promise hangs, which is a failure.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// The databases that keep the promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// An empty database.
+pub struct Bed {
+    pub database: Database,
+    url: String,
+    /// SQLite's file.
+    path: PathBuf,
+}
+
+/// Runs `test` on an empty database, which is removed however the test ends.
+pub fn on<Test: AsyncFnOnce(Bed)>(database: Database, test: Test) {
+    let runtime = runtime();
+    with_database(&runtime, database, |bed| {
+        let in_time = runtime.block_on(async { tokio::time::timeout(DEADLINE, test(bed)).await });
+        in_time.expect("the promise is kept before the deadline");
+    });
+}
+
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// Gives `test` an empty database and removes it afterwards.
+pub fn with_database<Answer>(runtime: &Runtime, database: Database, test: impl FnOnce(Bed) -> Answer) -> Answer {
+    match database {
+        Database::Sqlite => {
+            let folder = TempDir::new().expect("a temporary folder");
+            let path = folder.path().join("giftd.db");
+            test(Bed { database, url: format!("sqlite:{}", path.display()), path })
+        }
+        Database::Postgres => {
+            let server =
+                std::env::var("TEST_POSTGRES_URL").expect("run scripts/test: it starts a PostgreSQL for the tests");
+            let name = format!("giftd_test_{}_{:016x}", std::process::id(), RandomState::new().hash_one(0));
+            runtime.block_on(postgres(&server, &format!("CREATE DATABASE {name}")));
+            let bed = Bed { database, url: url_of(&server, &name), path: PathBuf::new() };
+            let outcome = catch_unwind(AssertUnwindSafe(|| test(bed)));
+            runtime.block_on(postgres(&server, &format!("DROP DATABASE {name} WITH (FORCE)")));
+            outcome.unwrap_or_else(|panic| resume_unwind(panic))
+        }
+    }
+}
+
+/// `server` with another database's name.
+fn url_of(server: &str, name: &str) -> String {
+    let (address, options) =
+        server.split_once('?').map_or((server, None), |(address, options)| (address, Some(options)));
+    let host = address.rsplit_once('/').map(|(host, _)| host).expect("TEST_POSTGRES_URL names a database");
+    options.map_or(format!("{host}/{name}"), |options| format!("{host}/{name}?{options}"))
+}
+
+async fn postgres(url: &str, sql: &str) {
+    connect(url).await.batch_execute(sql).await.expect(sql);
+}
+
+/// A connection beside the store's.
+async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL answers");
+    tokio::spawn(connection);
+    client
+}
+
+impl Bed {
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The store of the database, as a server or command opens it. A second one is a second node.
+    pub async fn open(&self) -> Arc<dyn Store> {
+        giftd_store::open(&self.url, limits::GROUP_ORDERS).await.expect("the store opens")
+    }
+
+    fn sqlite(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(&self.path).expect("SQLite's file opens");
+        connection.busy_timeout(Duration::from_secs(30)).expect("a busy timeout");
+        connection
+    }
+
+    /// Executes statements that both databases understand, behind the store's back.
+    pub async fn execute(&self, sql: &str) {
+        match self.database {
+            Database::Sqlite => self.sqlite().execute_batch(sql).expect(sql),
+            Database::Postgres => postgres(&self.url, sql).await,
+        }
+    }
+
+    /// The one integer that a query finds.
+    pub async fn number(&self, sql: &str) -> i64 {
+        match self.database {
+            Database::Sqlite => self.sqlite().query_row(sql, [], |row| row.get(0)).expect(sql),
+            Database::Postgres => connect(&self.url).await.query_one(sql, &[]).await.expect(sql).get(0),
+        }
+    }
+
+    /// Keeps every writer waiting until the hold is released.
+    pub async fn hold_writes(&self) -> Hold {
+        match self.database {
+            Database::Sqlite => {
+                let connection = self.sqlite();
+                connection.execute_batch("BEGIN IMMEDIATE").expect("a write lock");
+                Hold::Sqlite(connection)
+            }
+            Database::Postgres => {
+                let client = connect(&self.url).await;
+                client.batch_execute("BEGIN; LOCK TABLE accounts IN EXCLUSIVE MODE").await.expect("a table lock");
+                Hold::Postgres(client)
+            }
+        }
+    }
+}
+
+/// A lock that no write passes.
+pub enum Hold {
+    Sqlite(rusqlite::Connection),
+    Postgres(tokio_postgres::Client),
+}
+
+impl Hold {
+    pub async fn release(self) {
+        match self {
+            Self::Sqlite(connection) => connection.execute_batch("ROLLBACK").expect("the lock is given back"),
+            Self::Postgres(client) => client.batch_execute("ROLLBACK").await.expect("the lock is given back"),
+        }
+    }
+}

@@ -1,0 +1,522 @@
+//! Claiming deliveries and settling their outcomes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use giftd_domain::access::Environment;
+use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, DeliveryStatus, Gift, RedemptionStatus};
+use giftd_domain::history::{Days, OrderFilter};
+use giftd_domain::ids::{GiftId, OrderId};
+use giftd_domain::ledger::Postings;
+use giftd_domain::money::Money;
+use giftd_domain::orders::OrderStatus;
+use giftd_domain::orders::place::PlaceOrder;
+use giftd_store::{Backlog, SettleDelivery, Settled};
+use jiff::SignedDuration;
+
+use crate::bed::Bed;
+use crate::world::{GIFT, LEASE, World, after, at_once, costing, failed, instant, now, retry, scheduled, sent};
+
+const A_MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
+
+fn gifts_of(claimed: &[ClaimedDelivery]) -> BTreeSet<GiftId> {
+    claimed.iter().map(|delivery| delivery.gift).collect()
+}
+
+async fn gift(world: &World, order: OrderId, position: usize) -> Gift {
+    world.order(order).await.gifts.swap_remove(position - 1)
+}
+
+async fn issues(bed: &Bed) -> i64 {
+    bed.number("SELECT count(*) FROM ledger WHERE type = 'ISSUE'").await
+}
+
+fn settled(settled: u64, dropped: u64, completed_orders: u64) -> Settled {
+    Settled { settled, dropped, completed_orders }
+}
+
+// --- claiming ---
+
+pub async fn a_claim_has_all_that_the_mail_needs(bed: Bed) {
+    let world = World::new(&bed).await;
+    let mut command = PlaceOrder {
+        total_amount: Money::new(5_000, "JPY".parse().expect("yen")),
+        ..costing(world.production, "order", &[3_338])
+    };
+    command.gifts[0].amount = 5_000;
+    command.gifts[0].recipient.first_name = Some("Alice".to_owned());
+    command.gifts[0].recipient.department = Some("部".to_owned());
+    command.email_setting.message = Some("Dear Alice,\n\tthank you".to_owned());
+    let order = world.place(command.clone()).await.summary;
+    let claimed = world.claim(after(7), 10).await;
+    assert_eq!(
+        claimed,
+        [ClaimedDelivery {
+            account_id: world.production,
+            environment: Environment::Production,
+            gift: GiftId { order: order.order_id, position: 1 },
+            claim: claimed[0].claim,
+            send_number: 1,
+            attempts: 0,
+            due_at: now(),
+            link_version: 1,
+            recipient: command.gifts[0].recipient.clone(),
+            amount: Money::new(5_000, "JPY".parse().expect("yen")),
+            card_name: command.card_name,
+            sender_name: command.email_setting.sender_name,
+            subject: command.email_setting.subject,
+            message: command.email_setting.message,
+        }]
+    );
+    assert!(claimed[0].claim > 0);
+}
+
+pub async fn a_claim_tells_the_environment(bed: Bed) {
+    let world = World::new(&bed).await;
+    world.place(world.command("order", 1)).await;
+    world.place(costing(world.sandbox, "play", &[GIFT])).await;
+    let claimed = world.claim(now(), 10).await;
+    let found: BTreeSet<_> = claimed.iter().map(|d| (d.account_id, d.environment == Environment::Sandbox)).collect();
+    assert_eq!(found, [(world.production, false), (world.sandbox, true)].into());
+}
+
+pub async fn only_what_is_due_is_claimed(bed: Bed) {
+    let world = World::new(&bed).await;
+    world.place(world.command("now", 2)).await;
+    assert_eq!(world.claim(now() - A_MICROSECOND, 10).await, []);
+    assert_eq!(world.claim(now(), 10).await.len(), 2);
+}
+
+pub async fn a_scheduled_order_is_not_claimed_before_its_instant(bed: Bed) {
+    let world = World::new(&bed).await;
+    let send_at = instant("2026-12-24T00:00:00Z");
+    let order = world.place(PlaceOrder { timing: scheduled(send_at), ..world.command("order", 2) }).await;
+    assert_eq!(world.claim(send_at - A_MICROSECOND, 10).await, []);
+    assert_eq!(world.order(order.summary.order_id).await.summary.status, OrderStatus::Pending);
+    let claimed = world.claim(send_at, 10).await;
+    assert_eq!(claimed.len(), 2);
+    assert!(claimed.iter().all(|delivery| delivery.due_at == send_at));
+    assert_eq!(world.order(order.summary.order_id).await.summary.status, OrderStatus::InProgress);
+}
+
+pub async fn the_oldest_due_are_claimed_first_up_to_the_limit(bed: Bed) {
+    let world = World::new(&bed).await;
+    world.place(PlaceOrder { timing: scheduled(after(40)), ..world.command("fourth", 1) }).await;
+    world.place(PlaceOrder { now: after(20), ..world.command("third", 2) }).await;
+    world.place(PlaceOrder { now: after(10), ..world.command("second", 2) }).await;
+    world.place(costing(world.sandbox, "first", &[GIFT])).await;
+    let mut due = Vec::new();
+    for limit in [0, 1, 1, 2, 10, 10] {
+        let claimed = world.claim(after(50), limit).await;
+        let mut instants: Vec<_> = claimed.iter().map(|delivery| delivery.due_at).collect();
+        instants.sort();
+        due.push(instants);
+    }
+    assert_eq!(
+        due,
+        [vec![], vec![now()], vec![after(10)], vec![after(10), after(20)], vec![after(20), after(40)], vec![]]
+    );
+}
+
+pub async fn the_first_claim_makes_an_order_in_progress(bed: Bed) {
+    let world = World::new(&bed).await;
+    let first = world.place(world.command("first", 2)).await.summary.order_id;
+    let second = world.place(PlaceOrder { now: after(1), ..world.command("second", 1) }).await.summary.order_id;
+    assert_eq!(world.count(OrderStatus::Pending).await, 2);
+    assert_eq!(world.claim(after(1), 1).await.len(), 1);
+    for (order, status) in [(first, OrderStatus::InProgress), (second, OrderStatus::Pending)] {
+        assert_eq!(world.order(order).await.summary.status, status);
+        let filter = OrderFilter { status: Some(status), ..OrderFilter::default() };
+        let page = world.orders(&filter).await;
+        assert_eq!((page.total, page.items.len(), page.items[0].order_id), (1, 1, order));
+    }
+    let delivery_statuses: Vec<_> = world.order(first).await.gifts.iter().map(|gift| gift.delivery_status).collect();
+    assert_eq!(delivery_statuses, [DeliveryStatus::Pending; 2], "claimed is not yet sent");
+    world.verify().await;
+}
+
+pub async fn nobody_else_gets_a_claimed_delivery_until_its_lease_ends(bed: Bed) {
+    let world = World::new(&bed).await;
+    let other_node = world.on_another_node(&bed).await;
+    world.place(world.command("order", 2)).await;
+    let first = world.claim(after(10), 10).await;
+    for node in [&world, &other_node] {
+        assert_eq!(node.claim(after(10), 10).await, []);
+        assert_eq!(node.claim(after(10) + LEASE - A_MICROSECOND, 10).await, []);
+    }
+    let taken_over = other_node.claim(after(10) + LEASE, 10).await;
+    assert_eq!(gifts_of(&taken_over), gifts_of(&first));
+    for delivery in &taken_over {
+        let before = first.iter().find(|before| before.gift == delivery.gift).expect("it was claimed before");
+        assert!(delivery.claim > before.claim, "a later claim has a higher number");
+        assert_eq!((delivery.due_at, delivery.send_number), (now(), 1), "and is the same send");
+    }
+    assert_eq!(world.claim(after(10) + LEASE, 10).await, [], "and has a lease of its own");
+}
+
+pub async fn claimers_at_once_get_different_deliveries(bed: Bed) {
+    let world = World::new(&bed).await;
+    let nodes = [world.clone(), world.on_another_node(&bed).await];
+    world.place_at_once((0..20).map(|key| world.command(&format!("order {key}"), 10)).collect()).await;
+    let claimed = Arc::new(AtomicUsize::new(0));
+    let of_each = at_once((0..8_usize).map(|claimer| {
+        let (node, claimed) = (nodes[claimer % 2].clone(), claimed.clone());
+        async move {
+            let mut mine = Vec::new();
+            // A claimer may find only what others are claiming: it looks again until all is claimed.
+            while claimed.load(Ordering::SeqCst) < 200 {
+                let more = node.claim(after(1), 7).await;
+                assert!(more.len() <= 7);
+                claimed.fetch_add(more.len(), Ordering::SeqCst);
+                mine.extend(more.into_iter().map(|delivery| delivery.gift));
+                tokio::task::yield_now().await;
+            }
+            mine
+        }
+    }))
+    .await;
+    let all: Vec<_> = of_each.concat();
+    assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (200, 200));
+    assert_eq!(world.count(OrderStatus::InProgress).await, 20);
+    world.verify().await;
+}
+
+pub async fn the_backlog_is_what_is_due_and_not_claimed(bed: Bed) {
+    let world = World::new(&bed).await;
+    let backlog = async |seconds: i64| world.store.backlog(after(seconds)).await.expect("an answer");
+    assert_eq!(backlog(0).await, Backlog::default());
+    world.place(world.command("now", 2)).await;
+    world.place(PlaceOrder { timing: scheduled(after(100)), ..world.command("later", 3) }).await;
+    assert_eq!(backlog(-1).await, Backlog::default());
+    assert_eq!(backlog(99).await, Backlog { due: 2, oldest_due: Some(now()) });
+    assert_eq!(backlog(100).await, Backlog { due: 5, oldest_due: Some(now()) });
+    let claimed = world.claim(after(99), 10).await;
+    assert_eq!(backlog(100).await, Backlog { due: 3, oldest_due: Some(after(100)) });
+    assert_eq!(backlog(99 + 60).await.due, 5, "a lease that ended makes it due again");
+    world.settle(claimed.iter().map(|delivery| sent(delivery, after(99))).collect(), after(99)).await;
+    assert_eq!(backlog(99 + 60).await.due, 3);
+}
+
+// --- settling ---
+
+pub async fn a_sent_gift_is_issued(bed: Bed) {
+    let world = World::with_funds(&bed, 100_000).await;
+    let order = world.place(costing(world.production, "order", &[2_000, 500])).await.summary.order_id;
+    let claimed = world.claim(after(1), 10).await;
+    let first = claimed.iter().find(|delivery| delivery.gift.position == 1).expect("the first gift");
+    let at = after(3) + SignedDuration::from_millis(250);
+    assert_eq!(world.settle(vec![sent(first, at)], after(4)).await, settled(1, 0, 0));
+    let gift = gift(&world, order, 1).await;
+    assert_eq!((gift.delivery_status, gift.delivery_attempts, gift.delivery_error), (DeliveryStatus::Sent, 1, None));
+    assert_eq!((gift.sent_at, gift.expires_at), (Some(at), Some(at + SignedDuration::from_hours(180 * 24))));
+    assert_eq!((gift.redemption_status, gift.redeemed_at, gift.refunded), (RedemptionStatus::Unredeemed, None, None));
+    assert_eq!(world.balances().await, Postings { funding: -100_000, available: 97_500, pending: 500, issued: 2_000 });
+    let order = world.order(order).await;
+    assert_eq!((order.summary.status, order.summary.completed_at), (OrderStatus::InProgress, None));
+    assert_eq!((order.gifts[1].delivery_status, order.gifts[1].delivery_attempts), (DeliveryStatus::Pending, 0));
+    world.verify().await;
+}
+
+pub async fn a_failed_gift_is_issued_as_well(bed: Bed) {
+    let world = World::with_funds(&bed, 100_000).await;
+    let order = world.place(costing(world.production, "order", &[2_000, 500])).await.summary.order_id;
+    let claimed = world.claim(after(1), 10).await;
+    let first = claimed.iter().find(|delivery| delivery.gift.position == 1).expect("the first gift");
+    assert_eq!(world.settle(vec![failed(first, after(3))], after(4)).await, settled(1, 0, 0));
+    let gift = gift(&world, order, 1).await;
+    assert_eq!((gift.delivery_status, gift.delivery_attempts), (DeliveryStatus::Failed, 1));
+    assert_eq!(gift.delivery_error.as_deref(), Some("550 5.1.1 no such user"));
+    assert_eq!((gift.sent_at, gift.expires_at), (None, None), "its time runs from the order's completion");
+    assert_eq!(world.balances().await, Postings { funding: -100_000, available: 97_500, pending: 500, issued: 2_000 });
+    assert_eq!(world.claim(after(3_600), 10).await.len(), 1, "and is not tried again");
+    world.verify().await;
+}
+
+pub async fn a_retry_is_due_at_its_instant_and_moves_no_money(bed: Bed) {
+    let world = World::with_funds(&bed, 100_000).await;
+    let order = world.place(costing(world.production, "order", &[2_000])).await.summary.order_id;
+    let claimed = world.claim(after(1), 10).await;
+    // Before the lease of the claim ends.
+    let retry_at = after(31);
+    assert_eq!(world.settle(vec![retry(&claimed[0], after(2), retry_at)], after(2)).await, settled(1, 0, 0));
+    let waiting = gift(&world, order, 1).await;
+    assert_eq!((waiting.delivery_status, waiting.delivery_attempts), (DeliveryStatus::Pending, 1));
+    assert_eq!(
+        (waiting.delivery_error.as_deref(), waiting.sent_at, waiting.expires_at),
+        (Some("421 busy"), None, None)
+    );
+    assert_eq!(world.balances().await, Postings { funding: -100_000, available: 98_000, pending: 2_000, issued: 0 });
+    assert_eq!(issues(&bed).await, 0);
+    assert_eq!(world.order(order).await.summary.status, OrderStatus::InProgress);
+
+    assert_eq!(world.claim(retry_at - A_MICROSECOND, 10).await, []);
+    let again = world.claim(retry_at, 10).await;
+    let found: Vec<_> = again.iter().map(|d| (d.gift.position, d.attempts, d.due_at, d.send_number)).collect();
+    assert_eq!(found, [(1, 1, now(), 1)], "the time to give up runs from when it was first due");
+    assert!(again[0].claim > claimed[0].claim);
+    assert_eq!(world.settle(vec![sent(&again[0], after(40))], after(40)).await, settled(1, 0, 1));
+    let gift = gift(&world, order, 1).await;
+    assert_eq!((gift.delivery_attempts, gift.delivery_error), (2, None), "the error is gone once sent");
+    world.verify().await;
+}
+
+pub async fn a_retry_after_the_lease_is_not_claimed_when_the_lease_ends(bed: Bed) {
+    let world = World::new(&bed).await;
+    world.place(world.command("order", 1)).await;
+    let claimed = world.claim(now(), 10).await;
+    world.settle(vec![retry(&claimed[0], after(1), after(3_600))], after(1)).await;
+    assert_eq!(world.claim(after(3_600) - A_MICROSECOND, 10).await, []);
+    assert_eq!(world.claim(after(3_600), 10).await.len(), 1);
+}
+
+pub async fn whoever_settles_the_last_gift_completes_the_order(bed: Bed) {
+    let world = World::with_funds(&bed, 3 * GIFT).await;
+    let order = world.place(world.command("order", 3)).await.summary.order_id;
+    let claimed = world.claim(after(1), 10).await;
+    assert_eq!(world.settle(vec![sent(&claimed[0], after(2))], after(2)).await, settled(1, 0, 0));
+    assert_eq!(world.settle(vec![retry(&claimed[1], after(3), after(10))], after(3)).await, settled(1, 0, 0));
+    assert_eq!(world.settle(vec![failed(&claimed[2], after(4))], after(4)).await, settled(1, 0, 0));
+    assert_eq!(world.count(OrderStatus::InProgress).await, 1);
+    let last = world.claim(after(10), 10).await;
+    assert_eq!(world.settle(vec![sent(&last[0], after(11))], after(12)).await, settled(1, 0, 1));
+    let summary = world.order(order).await.summary;
+    assert_eq!((summary.status, summary.completed_at), (OrderStatus::Complete, Some(after(12))));
+    assert_eq!((world.count(OrderStatus::InProgress).await, world.count(OrderStatus::Complete).await), (0, 1));
+    assert_eq!(world.orders(&OrderFilter::default()).await.items, [summary]);
+    let balances = world.balances().await;
+    assert_eq!((balances.pending, balances.issued), (0, 3 * GIFT), "a complete order has nothing pending");
+    assert_eq!(world.claim(after(100_000), 10).await, []);
+    world.verify().await;
+}
+
+pub async fn failed_gifts_expire_from_the_orders_completion(bed: Bed) {
+    let world = World::new(&bed).await;
+    for (key, refund_option, days) in [("plain", false, 180), ("refund", true, 30)] {
+        let order = world.place(PlaceOrder { refund_option, ..world.command(key, 3) }).await.summary.order_id;
+        let mut claimed = world.claim(after(1), 10).await;
+        claimed.sort_by_key(|delivery| delivery.gift);
+        world.settle(vec![failed(&claimed[0], after(2)), sent(&claimed[1], after(2))], after(3)).await;
+        assert_eq!(gift(&world, order, 1).await.expires_at, None);
+        assert_eq!(world.settle(vec![failed(&claimed[2], after(50))], after(60)).await, settled(1, 0, 1));
+        let lasts = SignedDuration::from_hours(days * 24);
+        let order = world.order(order).await;
+        assert_eq!(order.summary.completed_at, Some(after(60)));
+        let expires: Vec<_> = order.gifts.iter().map(|gift| gift.expires_at).collect();
+        assert_eq!(expires, [Some(after(60) + lasts), Some(after(2) + lasts), Some(after(60) + lasts)], "{key}");
+    }
+    world.verify().await;
+}
+
+pub async fn an_order_whose_gifts_all_fail_is_complete(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 4)).await.summary.order_id;
+    let claimed = world.claim(after(1), 10).await;
+    let outcome = world.settle(claimed.iter().map(|delivery| failed(delivery, after(2))).collect(), after(2)).await;
+    assert_eq!(outcome, settled(4, 0, 1));
+    let order = world.order(order).await;
+    assert_eq!(order.summary.status, OrderStatus::Complete);
+    let expires = Some(after(2) + SignedDuration::from_hours(180 * 24));
+    assert!(order.gifts.iter().all(|gift| gift.expires_at == expires));
+    assert_eq!(world.balances().await.pending, 0);
+}
+
+pub async fn a_settlement_posts_one_entry_for_each_order(bed: Bed) {
+    let world = World::new(&bed).await;
+    for key in ["one", "two", "three"] {
+        world.place(costing(world.production, key, &[100, 20, 3])).await;
+    }
+    world.place(costing(world.sandbox, "play", &[100])).await;
+    let claimed = world.claim(after(1), 100).await;
+    let third = |delivery: &&ClaimedDelivery| delivery.gift.position == 3;
+    let most: Vec<_> =
+        claimed.iter().filter(|delivery| !third(delivery)).map(|delivery| sent(delivery, after(2))).collect();
+    assert_eq!(world.settle(most, after(2)).await, settled(7, 0, 1));
+    assert_eq!(issues(&bed).await, 4);
+    let counted =
+        "SELECT count(*) FROM ledger WHERE type = 'ISSUE' AND pending = -120 AND issued = 120 AND available = 0";
+    assert_eq!(bed.number(counted).await, 3);
+    let rest: Vec<_> = claimed.iter().filter(third).map(|delivery| failed(delivery, after(3))).collect();
+    assert_eq!(world.settle(rest, after(3)).await, settled(3, 0, 3));
+    assert_eq!(issues(&bed).await, 7);
+    assert_eq!(world.balances().await.issued, 3 * 123);
+    world.verify().await;
+}
+
+pub async fn only_the_latest_claim_settles(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 1)).await.summary.order_id;
+    let first = world.claim(now(), 10).await;
+    let second = world.claim(after(60), 10).await;
+    let before = world.order(order).await;
+    for stale in [sent(&first[0], after(61)), failed(&first[0], after(61)), retry(&first[0], after(61), after(62))] {
+        assert_eq!(world.settle(vec![stale], after(61)).await, settled(0, 1, 0));
+    }
+    assert_eq!(world.order(order).await, before, "nothing happened");
+    assert_eq!(world.claim(after(119), 10).await, [], "nor was the lease shortened");
+    let both = vec![failed(&first[0], after(61)), sent(&second[0], after(62))];
+    assert_eq!(world.settle(both, after(62)).await, settled(1, 1, 1));
+    assert_eq!(gift(&world, order, 1).await.delivery_status, DeliveryStatus::Sent);
+    world.verify().await;
+}
+
+pub async fn the_latest_claim_settles_also_after_its_lease(bed: Bed) {
+    let world = World::new(&bed).await;
+    world.place(world.command("order", 1)).await;
+    let claimed = world.claim(now(), 10).await;
+    assert_eq!(world.settle(vec![sent(&claimed[0], after(500))], after(500)).await, settled(1, 0, 1));
+}
+
+pub async fn an_outcome_counts_once(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 3)).await.summary.order_id;
+    let mut claimed = world.claim(now(), 10).await;
+    claimed.sort_by_key(|delivery| delivery.gift);
+    let twice = vec![sent(&claimed[0], after(1)), sent(&claimed[0], after(1))];
+    assert_eq!(world.settle(twice, after(1)).await, settled(1, 1, 0), "in one settlement");
+    assert_eq!(world.settle(vec![failed(&claimed[0], after(2))], after(2)).await, settled(0, 1, 0), "in two");
+    assert_eq!(world.balances().await.issued, GIFT);
+    assert_eq!(gift(&world, order, 1).await.delivery_status, DeliveryStatus::Sent);
+
+    let retried = retry(&claimed[1], after(1), after(30));
+    assert_eq!(world.settle(vec![retried.clone()], after(1)).await, settled(1, 0, 0));
+    assert_eq!(world.settle(vec![retried], after(1)).await, settled(0, 1, 0), "a retry as well");
+    assert_eq!(world.settle(vec![sent(&claimed[1], after(1))], after(1)).await, settled(0, 1, 0));
+    let waiting = gift(&world, order, 2).await;
+    assert_eq!((waiting.delivery_status, waiting.delivery_attempts), (DeliveryStatus::Pending, 1));
+
+    let contradicting =
+        vec![sent(&claimed[2], after(1)), failed(&claimed[2], after(1)), retry(&claimed[2], after(1), after(2))];
+    assert_eq!(world.settle(contradicting, after(1)).await, settled(1, 2, 0));
+    assert_eq!(gift(&world, order, 3).await.delivery_attempts, 1);
+    world.verify().await;
+}
+
+pub async fn outcomes_of_what_does_not_exist_are_dropped(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 1)).await;
+    let claimed = world.claim(now(), 10).await;
+    let wrong = |change: fn(&mut SettleDelivery, &World)| {
+        let mut settlement = sent(&claimed[0], after(1));
+        change(&mut settlement, &world);
+        settlement
+    };
+    let none = vec![
+        wrong(|settlement, _| settlement.settlement.gift.position = 2),
+        wrong(|settlement, world| settlement.settlement.account_id = world.sandbox),
+        wrong(|settlement, _| settlement.settlement.account_id.0 = 4_711),
+        wrong(|settlement, _| settlement.settlement.claim += 1),
+        wrong(|settlement, _| settlement.settlement.claim = 0),
+    ];
+    assert_eq!(world.settle(none, after(1)).await, settled(0, 5, 0));
+    assert_eq!(world.settle(vec![], after(1)).await, settled(0, 0, 0));
+    assert_eq!(world.order(order.summary.order_id).await.gifts, order.gifts);
+    assert_eq!(issues(&bed).await, 0);
+    world.verify().await;
+}
+
+pub async fn a_long_error_with_any_letters_is_kept(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 1)).await.summary.order_id;
+    let claimed = world.claim(now(), 10).await;
+    let error = "Postfach voll: 'ü' \"%_\\ 満 ".repeat(20).chars().take(500).collect::<String>();
+    let mut settlement = retry(&claimed[0], after(1), after(2));
+    settlement.settlement.outcome = DeliveryOutcome::Retry { at: after(1), error: error.clone() };
+    world.settle(vec![settlement], after(1)).await;
+    assert_eq!(gift(&world, order, 1).await.delivery_error, Some(error));
+}
+
+pub async fn an_order_is_completed_once_however_many_settle_it(bed: Bed) {
+    let world = World::new(&bed).await;
+    let nodes = [world.clone(), world.on_another_node(&bed).await];
+    let order = world.place(world.command("order", 50)).await.summary.order_id;
+    let claimed = world.claim(now(), 100).await;
+    assert_eq!(claimed.len(), 50);
+    // Each outcome comes twice, from different nodes.
+    let outcomes = at_once(claimed.iter().chain(&claimed).enumerate().map(|(index, delivery)| {
+        let node = nodes[index % 2].clone();
+        let settlement = if index % 10 < 3 { failed(delivery, after(1)) } else { sent(delivery, after(1)) };
+        async move { node.settle(vec![settlement], after(2)).await }
+    }))
+    .await;
+    let sum = |of: fn(&Settled) -> u64| outcomes.iter().map(of).sum::<u64>();
+    assert_eq!((sum(|s| s.settled), sum(|s| s.dropped), sum(|s| s.completed_orders)), (50, 50, 1));
+    let order = world.order(order).await;
+    assert_eq!((order.summary.status, order.summary.completed_at), (OrderStatus::Complete, Some(after(2))));
+    assert!(order.gifts.iter().all(|gift| gift.delivery_attempts == 1 && gift.expires_at.is_some()));
+    let balances = world.balances().await;
+    assert_eq!((balances.pending, balances.issued), (0, 50 * GIFT));
+    world.verify().await;
+}
+
+pub async fn a_large_order_is_delivered_in_groups(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("large", 2_500)).await.summary.order_id;
+    let mut completed = 0;
+    loop {
+        let claimed = world.claim(after(1), 500).await;
+        if claimed.is_empty() {
+            break;
+        }
+        completed += world.settle(claimed.iter().map(|d| sent(d, after(1))).collect(), after(1)).await.completed_orders;
+    }
+    assert_eq!(completed, 1);
+    assert_eq!(issues(&bed).await, 5, "one entry for each group");
+    assert_eq!(world.order(order).await.summary.status, OrderStatus::Complete);
+    world.verify().await;
+}
+
+pub async fn placing_claiming_and_settling_at_once_lose_nothing(bed: Bed) {
+    let world = World::new(&bed).await;
+    let nodes = [world.clone(), world.on_another_node(&bed).await];
+    let delivered = Arc::new(AtomicUsize::new(0));
+    let placers: Vec<_> = nodes
+        .iter()
+        .enumerate()
+        .map(|(node, world)| {
+            let world = world.clone();
+            tokio::spawn(async move {
+                for round in 0..5 {
+                    world
+                        .place_at_once((0..8).map(|key| world.command(&format!("{node} {round} {key}"), 3)).collect())
+                        .await;
+                }
+            })
+        })
+        .collect();
+    let senders: Vec<_> = nodes
+        .iter()
+        .map(|world| {
+            let (world, delivered) = (world.clone(), delivered.clone());
+            tokio::spawn(async move {
+                while delivered.load(Ordering::SeqCst) < 240 {
+                    let claimed = world.claim(after(1), 20).await;
+                    let outcome = world.settle(claimed.iter().map(|d| sent(d, after(1))).collect(), after(1)).await;
+                    assert_eq!(outcome.dropped, 0, "nobody else had the claim");
+                    delivered.fetch_add(usize::try_from(outcome.settled).expect("a count"), Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for task in placers.into_iter().chain(senders) {
+        task.await.expect("the task ends well");
+    }
+    assert_eq!(world.count(OrderStatus::Complete).await, 80);
+    let balances = world.balances().await;
+    assert_eq!((balances.pending, balances.issued), (0, 240 * GIFT));
+    assert_eq!(world.store.backlog(after(1_000_000)).await.expect("an answer").due, 0);
+    world.verify().await;
+}
+
+pub async fn settling_with_a_clock_that_stepped_back_keeps_the_ledgers_order(bed: Bed) {
+    let world = World::new(&bed).await;
+    world.place(PlaceOrder { now: after(86_400), ..world.command("order", 2) }).await;
+    let claimed = world.claim(after(86_400), 10).await;
+    world.settle(claimed.iter().map(|delivery| sent(delivery, now())).collect(), now()).await;
+    world.credit(5, "later").await;
+    let entries = world.ledger_of(world.production, None, Days::default(), 1, 10).await.items;
+    assert!(entries.is_sorted_by(|one, next| one.id > next.id));
+    assert_eq!(entries[0].reference, "later");
+    world.verify().await;
+}

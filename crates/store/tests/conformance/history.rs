@@ -1,0 +1,370 @@
+//! Pages of orders, compared with a plain filter over all of them in memory.
+
+use std::collections::HashMap;
+
+use giftd_domain::history::{Days, OrderFilter};
+use giftd_domain::limits;
+use giftd_domain::orders::place::PlaceOrder;
+use giftd_domain::orders::{CardType, OrderStatus, OrderSummary, OrderType};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::bed::Bed;
+use crate::world::{Dice, World, failed, instant, now, sent};
+
+const CARDS: [&str; 6] = ["Sakura Books JP", "Café Crème ÉTÉ", "50% off_all", "Übermarkt", "It's \"quoted\"", "a\\b"];
+const CREATORS: [&str; 5] = ["Payroll", "ПАЙРОЛЛ", "rewards-BOT_1", "Ελλάδα ΑΘΗΝΑΣ", "sakura team"];
+const KEYWORDS: [&str; 22] = [
+    "sakura",
+    "SAKURA",
+    "book",
+    "été",
+    "ÉTÉ",
+    "crÈme",
+    "cafe",
+    "%",
+    "_",
+    "50%",
+    "\\",
+    "'",
+    "\"",
+    "пай",
+    "РОЛЛ",
+    "ü",
+    "ÜBER",
+    "αθηνα",
+    "bot",
+    "payroll",
+    "no such words",
+    "a",
+];
+
+fn day_of(order: &OrderSummary) -> Date {
+    TimeZone::UTC.to_datetime(order.created_at()).date()
+}
+
+/// The plain filter.
+fn matches(order: &OrderSummary, key: &str, filter: &OrderFilter) -> bool {
+    let holds = |keyword: &str| {
+        let keyword = keyword.to_lowercase();
+        order.card_name.to_lowercase().contains(&keyword) || order.creator.to_lowercase().contains(&keyword)
+    };
+    filter.order_type.is_none_or(|wanted| wanted == order.order_id.order_type)
+        && filter.card_type.is_none_or(|wanted| wanted == order.card_type)
+        && filter.status.is_none_or(|wanted| wanted == order.status)
+        && filter.days.from.is_none_or(|from| from <= day_of(order))
+        && filter.days.to.is_none_or(|to| day_of(order) <= to)
+        && filter.keyword.as_deref().is_none_or(holds)
+        && filter.client_order_id.as_deref().is_none_or(|wanted| wanted == key)
+}
+
+/// All orders of an account, newest first, with their keys.
+struct History(Vec<(String, OrderSummary)>);
+
+impl History {
+    async fn compare(&self, world: &World, filter: &OrderFilter, pages: &[(u32, u32)]) {
+        let expected: Vec<_> =
+            self.0.iter().filter(|(key, order)| matches(order, key, filter)).map(|(_, order)| order).collect();
+        for &(page, size) in pages {
+            let offset = usize::try_from((u64::from(page) - 1) * u64::from(size)).expect("an offset");
+            let wanted: Vec<_> =
+                expected.iter().skip(offset).take(usize::try_from(size).expect("a size")).copied().collect();
+            let found = world.orders_of(world.production, filter, page, size).await;
+            assert_eq!(found.total, u64::try_from(expected.len()).expect("a total"), "{filter:?}");
+            let ids =
+                |orders: &[&OrderSummary]| orders.iter().map(|order| order.order_id.to_string()).collect::<Vec<_>>();
+            assert_eq!(ids(&found.items.iter().collect::<Vec<_>>()), ids(&wanted), "{filter:?}, page {page} of {size}");
+            assert_eq!(found.items.iter().collect::<Vec<_>>(), wanted, "{filter:?}, page {page} of {size}");
+        }
+    }
+
+    /// As the orders are by now.
+    async fn refreshed(self, world: &World) -> Self {
+        let mut orders = Vec::new();
+        for (key, order) in self.0 {
+            orders.push((key, world.order(order.order_id).await.summary));
+        }
+        Self(orders)
+    }
+}
+
+fn at_random(world: &World, dice: &mut Dice, key: String, now: Timestamp) -> PlaceOrder {
+    let order_type = *dice.pick(&[OrderType::OneTime, OrderType::OneTime, OrderType::Smart, OrderType::Link]);
+    PlaceOrder {
+        order_type,
+        card_type: *dice.pick(&[CardType::BrandedCard, CardType::ChoiceCard]),
+        card_name: (*dice.pick(&CARDS)).to_owned(),
+        creator: (*dice.pick(&CREATORS)).to_owned(),
+        now,
+        ..world.command(&key, 1)
+    }
+}
+
+/// Orders over some months, several of them in a millisecond, in all states that there are.
+async fn random_history(world: &World, count: usize) -> History {
+    let mut dice = Dice::new(11);
+    let mut clock = instant("2026-09-28T23:59:59.990Z");
+    let mut orders = Vec::new();
+    for index in 0..count {
+        clock += SignedDuration::from_millis(*dice.pick(&[0, 0, 0, 1, 5, 40_000, 7_200_000, 86_400_000, -3_000]));
+        let command = at_random(world, &mut dice, format!("key {index}"), clock);
+        orders.push((command.idempotency_key.clone(), world.place(command).await.summary));
+        if dice.below(12) == 0 {
+            let claimed = world.claim(clock, 8).await;
+            let settlements = claimed
+                .iter()
+                .filter_map(|delivery| dice.sometimes(70, delivery))
+                .map(|delivery| if index % 3 == 0 { failed(delivery, clock) } else { sent(delivery, clock) });
+            let settlements = settlements.collect();
+            world.settle(settlements, clock).await;
+        }
+    }
+    orders.reverse();
+    History(orders).refreshed(world).await
+}
+
+fn random_filter(dice: &mut Dice) -> OrderFilter {
+    let date = |dice: &mut Dice| {
+        Date::constant(2026, 9, 25)
+            .saturating_add(jiff::Span::new().days(i64::try_from(dice.below(120)).expect("days")))
+    };
+    let from = date(dice);
+    let to = *dice.pick(&[
+        from,
+        from.saturating_add(jiff::Span::new().days(9)),
+        from.saturating_add(jiff::Span::new().days(45)),
+    ]);
+    let days = match dice.below(6) {
+        0 => Days { from: Some(from), to: Some(to) },
+        1 => Days { from: Some(from), to: None },
+        2 => Days { from: None, to: Some(to) },
+        _ => Days::default(),
+    };
+    let order_type = *dice.pick(&[OrderType::OneTime, OrderType::Smart, OrderType::Link]);
+    let card_type = *dice.pick(&[CardType::BrandedCard, CardType::ChoiceCard]);
+    let status =
+        *dice.pick(&[OrderStatus::Pending, OrderStatus::InProgress, OrderStatus::Complete, OrderStatus::Canceled]);
+    let keyword = (*dice.pick(&KEYWORDS)).to_owned();
+    let client_order_id = format!("key {}", dice.below(400));
+    OrderFilter {
+        order_type: dice.sometimes(30, order_type),
+        card_type: dice.sometimes(30, card_type),
+        status: dice.sometimes(40, status),
+        days,
+        keyword: dice.sometimes(40, keyword),
+        client_order_id: dice.sometimes(5, client_order_id),
+    }
+}
+
+pub async fn every_filter_finds_what_a_plain_filter_finds(bed: Bed) {
+    let world = World::new(&bed).await;
+    let other = World::beside(world.store.clone(), "Other").await;
+    other.credit(1_000_000, "a transfer").await;
+    for key in ["key 1", "key 2", "key 3"] {
+        other.place(other.command(key, 1)).await;
+    }
+    let history = random_history(&world, 320).await;
+    let mut filters = vec![OrderFilter::default()];
+    for order_type in [OrderType::OneTime, OrderType::Smart, OrderType::Link] {
+        filters.push(OrderFilter { order_type: Some(order_type), ..OrderFilter::default() });
+    }
+    for card_type in [CardType::BrandedCard, CardType::ChoiceCard] {
+        filters.push(OrderFilter { card_type: Some(card_type), ..OrderFilter::default() });
+    }
+    for status in [OrderStatus::Pending, OrderStatus::InProgress, OrderStatus::Complete, OrderStatus::Canceled] {
+        filters.push(OrderFilter { status: Some(status), ..OrderFilter::default() });
+    }
+    for keyword in KEYWORDS {
+        filters.push(OrderFilter { keyword: Some(keyword.to_owned()), ..OrderFilter::default() });
+    }
+    let pages = [(1, 100), (2, 100), (1, 20), (9, 20), (3, 7), (45, 7), (60, 1), (1_000_000_000, 100)];
+    for filter in &filters {
+        history.compare(&world, filter, &pages).await;
+    }
+    let mut dice = Dice::new(3);
+    for _ in 0..120 {
+        let page = u32::try_from(1 + dice.below(6)).expect("a page");
+        history.compare(&world, &random_filter(&mut dice), &[(1, 100), (page, 9)]).await;
+    }
+    world.verify().await;
+}
+
+pub async fn the_pages_of_a_filter_hold_each_order_once(bed: Bed) {
+    let world = World::new(&bed).await;
+    let history = random_history(&world, 90).await;
+    for filter in [
+        OrderFilter::default(),
+        OrderFilter { keyword: Some("sakura".to_owned()), ..OrderFilter::default() },
+        OrderFilter { status: Some(OrderStatus::Complete), ..OrderFilter::default() },
+        OrderFilter { days: Days { from: Some(Date::constant(2026, 10, 1)), to: None }, ..OrderFilter::default() },
+    ] {
+        for size in [1, 3, 8] {
+            let pages: Vec<_> = (1..=90_u32.div_ceil(size) + 1).map(|page| (page, size)).collect();
+            history.compare(&world, &filter, &pages).await;
+        }
+    }
+}
+
+pub async fn days_are_inclusive_and_in_utc(bed: Bed) {
+    let world = World::new(&bed).await;
+    let mut ids = Vec::new();
+    for (key, at) in [
+        ("a", "2026-10-30T23:59:59.999Z"),
+        ("b", "2026-10-31T00:00:00Z"),
+        ("c", "2026-10-31T23:59:59.999Z"),
+        ("d", "2026-11-01T00:00:00Z"),
+        ("e", "2027-01-01T00:00:00Z"),
+    ] {
+        ids.push(world.place(PlaceOrder { now: instant(at), ..world.command(key, 1) }).await.summary.order_id);
+    }
+    for (from, to, wanted) in [
+        ("2026-10-31", "2026-10-31", 1..3),
+        ("2026-10-30", "2026-10-31", 0..3),
+        ("2026-10-31", "2026-11-01", 1..4),
+        ("2026-11-01", "2026-12-31", 3..4),
+        ("2026-11-01", "2027-01-01", 3..5),
+        ("2026-10-01", "2026-10-31", 0..3),
+        ("2027-01-02", "2027-12-31", 5..5),
+        ("0001-01-01", "9999-12-31", 0..5),
+    ] {
+        let days = Days { from: from.parse().ok(), to: to.parse().ok() };
+        let found = world.orders(&OrderFilter { days, ..OrderFilter::default() }).await;
+        let found_ids: Vec<_> = found.items.iter().rev().map(|order| order.order_id).collect();
+        assert_eq!(
+            (found.total, found_ids.as_slice()),
+            (u64::try_from(wanted.len()).expect("a count"), &ids[wanted]),
+            "{from} {to}"
+        );
+    }
+}
+
+pub async fn orders_of_one_millisecond_are_newest_first(bed: Bed) {
+    let world = World::new(&bed).await;
+    let mut placed = Vec::new();
+    for key in 0..30 {
+        placed.push(world.place(world.command(&format!("order {key}"), 1)).await.summary.order_id);
+    }
+    placed.reverse();
+    for size in [30, 7, 1] {
+        let mut found = Vec::new();
+        for page in 1..=30_u32.div_ceil(size) {
+            found.extend(world.orders_of(world.production, &OrderFilter::default(), page, size).await.items);
+        }
+        assert_eq!(found.iter().map(|order| order.order_id).collect::<Vec<_>>(), placed);
+        assert!(found.iter().all(|order| order.created_at() == now()));
+    }
+}
+
+pub async fn a_client_order_id_is_exact_and_combines_with_the_rest(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("Order-1%", 1)).await.summary;
+    world.place(world.command("order-10", 1)).await;
+    let wanted = |key: &str| OrderFilter { client_order_id: Some(key.to_owned()), ..OrderFilter::default() };
+    let found = world.orders(&wanted("Order-1%")).await;
+    assert_eq!((found.total, found.items), (1, vec![order]));
+    for missing in ["order-1%", "Order-1", "Order-", "%", "", "Order-1% "] {
+        assert_eq!(world.orders(&wanted(missing)).await.total, 0, "{missing}");
+    }
+    let today = "2026-11-22".parse().ok();
+    let fitting = OrderFilter {
+        order_type: Some(OrderType::OneTime),
+        card_type: Some(CardType::BrandedCard),
+        status: Some(OrderStatus::Pending),
+        days: Days { from: today, to: today },
+        keyword: Some("pay".to_owned()),
+        ..wanted("Order-1%")
+    };
+    assert_eq!(world.orders(&fitting).await.total, 1);
+    assert_eq!(world.orders_of(world.production, &fitting, 2, 20).await.items, []);
+    for misfit in [
+        OrderFilter { order_type: Some(OrderType::Link), ..fitting.clone() },
+        OrderFilter { card_type: Some(CardType::ChoiceCard), ..fitting.clone() },
+        OrderFilter { status: Some(OrderStatus::Complete), ..fitting.clone() },
+        OrderFilter { days: Days { from: None, to: "2026-11-21".parse().ok() }, ..fitting.clone() },
+        OrderFilter { days: Days { from: "2026-11-23".parse().ok(), to: None }, ..fitting.clone() },
+        OrderFilter { keyword: Some("sakura".to_owned()), ..fitting.clone() },
+    ] {
+        let found = world.orders(&misfit).await;
+        assert_eq!((found.total, found.items), (0, vec![]), "{misfit:?}");
+    }
+}
+
+/// Some days with many orders, placed together.
+async fn long_history(world: &World, days: i64, orders_a_day: usize) -> History {
+    let mut dice = Dice::new(17);
+    let mut orders = Vec::new();
+    for day in 0..days {
+        let now = instant("2026-09-20T12:00:00Z") + SignedDuration::from_hours(24 * day);
+        let commands: Vec<_> =
+            (0..orders_a_day).map(|index| at_random(world, &mut dice, format!("{day} {index}"), now)).collect();
+        let keys: Vec<_> = commands.iter().map(|command| command.idempotency_key.clone()).collect();
+        for (key, placed) in keys.into_iter().zip(world.place_at_once(commands).await) {
+            match placed {
+                giftd_store::Placed::New(order) => orders.push((key, order.summary)),
+                other => panic!("not placed: {other:?}"),
+            }
+        }
+    }
+    orders.sort_by_key(|(_, order)| std::cmp::Reverse(order.order_id.time));
+    History(orders)
+}
+
+/// With more orders that match than are gathered: then the days that hold the page are walked.
+pub async fn slow_a_long_history_is_paged_as_a_short_one(bed: Bed) {
+    let world = World::new(&bed).await;
+    let many = usize::try_from(limits::HISTORY_GATHERED).expect("a count");
+    let history = long_history(&world, 33, many * 2 / 33).await;
+    let whole = OrderFilter::default();
+    let filters = [
+        whole.clone(),
+        // Some 25,000 of 40,000 orders: more than are gathered.
+        OrderFilter { order_type: Some(OrderType::OneTime), keyword: Some("a".to_owned()), ..whole.clone() },
+        OrderFilter { status: Some(OrderStatus::Pending), ..whole.clone() },
+        OrderFilter { keyword: Some("a".to_owned()), status: Some(OrderStatus::Pending), ..whole.clone() },
+        OrderFilter { keyword: Some("SAKURA".to_owned()), ..whole.clone() },
+        OrderFilter {
+            days: Days { from: Some(Date::constant(2026, 9, 22)), to: Some(Date::constant(2026, 10, 20)) },
+            ..whole.clone()
+        },
+        OrderFilter {
+            keyword: Some("a".to_owned()),
+            days: Days { from: Some(Date::constant(2026, 9, 22)), to: None },
+            ..whole.clone()
+        },
+        // Few.
+        OrderFilter { keyword: Some("50%".to_owned()), order_type: Some(OrderType::Link), ..whole.clone() },
+    ];
+    for filter in &filters {
+        history
+            .compare(
+                &world,
+                filter,
+                &[(1, 20), (2, 100), (77, 100), (130, 100), (1_500, 13), (390, 100), (400, 100), (500, 100)],
+            )
+            .await;
+    }
+    // Some of the first days are complete, some in progress.
+    let History(mut orders) = history;
+    let places: HashMap<_, _> = orders.iter().enumerate().map(|(place, (_, order))| (order.order_id, place)).collect();
+    for round in 0..20_i64 {
+        let clock = instant("2026-12-01T00:00:00Z") + SignedDuration::from_hours(round);
+        let claimed = world.claim(clock, 500).await;
+        let (claimed_only, to_send) = claimed.split_at(50);
+        world.settle(to_send.iter().map(|delivery| sent(delivery, clock)).collect(), clock).await;
+        for delivery in claimed_only {
+            orders[places[&delivery.gift.order]].1.status = OrderStatus::InProgress;
+        }
+        for delivery in to_send {
+            let order = &mut orders[places[&delivery.gift.order]].1;
+            (order.status, order.completed_at) = (OrderStatus::Complete, Some(clock));
+        }
+    }
+    let history = History(orders);
+    for status in [OrderStatus::Pending, OrderStatus::InProgress, OrderStatus::Complete] {
+        for filter in &filters {
+            let filter = OrderFilter { status: Some(status), ..filter.clone() };
+            history.compare(&world, &filter, &[(1, 20), (3, 100), (60, 100), (222, 33)]).await;
+        }
+    }
+}

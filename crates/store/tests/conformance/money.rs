@@ -1,0 +1,371 @@
+//! An operator's entries, the ledger's pages, and whether the books are told to be wrong when they are.
+
+use giftd_domain::history::Days;
+use giftd_domain::ids::AccountId;
+use giftd_domain::ledger::{Entry, EntryType, Postings};
+use giftd_domain::orders::OrderStatus;
+use giftd_store::{OperatorEntry, OperatorOutcome};
+use jiff::SignedDuration;
+
+use crate::bed::Bed;
+use crate::world::{Dice, World, after, at_once, costing, entropy, failed, instant, now, retry, sent};
+
+// --- operator entries ---
+
+pub async fn a_credit_moves_money_from_funding_to_available(bed: Bed) {
+    let world = World::with_funds(&bed, 0).await;
+    let entry = world.credit(12_345, "wire 1").await;
+    let postings = Postings { funding: -12_345, available: 12_345, pending: 0, issued: 0 };
+    assert_eq!((entry.entry_type, entry.reference.as_str()), (EntryType::Charge, "wire 1"));
+    assert_eq!((entry.postings, entry.available_after, entry.created_at()), (postings, 12_345, now()));
+    assert_eq!(world.balances().await, postings);
+    assert_eq!(world.ledger(world.production).await.items, [entry]);
+    world.verify().await;
+}
+
+pub async fn a_debit_moves_money_back_to_funding(bed: Bed) {
+    let world = World::with_funds(&bed, 10_000).await;
+    let outcome = world.operate(world.production, EntryType::Transfer, 10_000, "bounced").await;
+    let OperatorOutcome::Posted(entry) = outcome else { panic!("not posted: {outcome:?}") };
+    assert_eq!((entry.entry_type, entry.available_after), (EntryType::Transfer, 0));
+    assert_eq!(entry.postings, Postings { funding: 10_000, available: -10_000, pending: 0, issued: 0 });
+    assert_eq!(world.balances().await, Postings::default());
+    assert_eq!(world.ledger(world.production).await.items[0], entry);
+    world.verify().await;
+}
+
+pub async fn a_reference_counts_once_for_an_account_and_type(bed: Bed) {
+    let world = World::with_funds(&bed, 0).await;
+    let other = World::beside(world.store.clone(), "Other").await;
+    world.credit(500, "same").await;
+    let before = (world.account(world.production).await, world.ledger(world.production).await);
+    for _ in 0..2 {
+        assert_eq!(world.operate(world.production, EntryType::Charge, 500, "same").await, OperatorOutcome::Known);
+        let other_amount = world.operate(world.production, EntryType::Charge, 501, "same").await;
+        assert_eq!(other_amount, OperatorOutcome::OtherAmount { cents: 500 });
+    }
+    assert_eq!((world.account(world.production).await, world.ledger(world.production).await), before, "nothing moved");
+
+    for (account, entry_type, reference) in [
+        (world.production, EntryType::Transfer, "same"),
+        (world.sandbox, EntryType::Charge, "same"),
+        (other.production, EntryType::Charge, "same"),
+        (world.production, EntryType::Charge, "SAME"),
+        (world.production, EntryType::Charge, "same "),
+    ] {
+        let outcome = world.operate(account, entry_type, 500, reference).await;
+        assert!(matches!(outcome, OperatorOutcome::Posted(_)), "{account} {entry_type:?} {reference:?}: {outcome:?}");
+    }
+    world.verify().await;
+}
+
+pub async fn a_debit_is_never_below_zero_and_leaves_the_reference_free(bed: Bed) {
+    let world = World::with_funds(&bed, 1_000).await;
+    let before = world.account(world.production).await;
+    let refused = world.operate(world.production, EntryType::Transfer, 1_001, "bounced").await;
+    assert_eq!(refused, OperatorOutcome::Insufficient { available: 1_000 });
+    assert_eq!(world.account(world.production).await, before, "nothing moved");
+    world.credit(1, "one more").await;
+    let posted = world.operate(world.production, EntryType::Transfer, 1_001, "bounced").await;
+    assert!(matches!(posted, OperatorOutcome::Posted(_)), "{posted:?}");
+}
+
+pub async fn a_known_reference_is_told_before_the_balance_is_looked_at(bed: Bed) {
+    let world = World::with_funds(&bed, 1_000).await;
+    world.operate(world.production, EntryType::Transfer, 1_000, "bounced").await;
+    let again = world.operate(world.production, EntryType::Transfer, 1_000, "bounced").await;
+    assert_eq!(again, OperatorOutcome::Known);
+    let other = world.operate(world.production, EntryType::Transfer, 2_000, "bounced").await;
+    assert_eq!(other, OperatorOutcome::OtherAmount { cents: 1_000 });
+}
+
+pub async fn an_entry_for_no_account_is_told(bed: Bed) {
+    let world = World::with_funds(&bed, 0).await;
+    for entry_type in [EntryType::Charge, EntryType::Transfer] {
+        let outcome = world.operate(AccountId(4_711), entry_type, 500, "lost").await;
+        assert_eq!(outcome, OperatorOutcome::NoAccount);
+    }
+}
+
+pub async fn a_reference_that_is_posted_at_once_on_two_nodes_counts_once(bed: Bed) {
+    let world = World::with_funds(&bed, 0).await;
+    let nodes = [world.clone(), world.on_another_node(&bed).await];
+    let outcomes = at_once((0..16).map(|index: usize| {
+        let node = nodes[index % 2].clone();
+        async move { node.operate(node.production, EntryType::Charge, 700, "once").await }
+    }))
+    .await;
+    let posted = outcomes.iter().filter(|outcome| matches!(outcome, OperatorOutcome::Posted(_))).count();
+    let known = outcomes.iter().filter(|outcome| **outcome == OperatorOutcome::Known).count();
+    assert_eq!((posted, known), (1, 15), "{outcomes:?}");
+    assert_eq!(world.balances().await.available, 700);
+    world.verify().await;
+}
+
+pub async fn debits_at_once_never_overdraw(bed: Bed) {
+    let world = World::with_funds(&bed, 1_000).await;
+    let nodes = [world.clone(), world.on_another_node(&bed).await];
+    let outcomes = at_once((0..16).map(|index: usize| {
+        let node = nodes[index % 2].clone();
+        async move { node.operate(node.production, EntryType::Transfer, 300, &format!("debit {index}")).await }
+    }))
+    .await;
+    let posted = outcomes.iter().filter(|outcome| matches!(outcome, OperatorOutcome::Posted(_))).count();
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, OperatorOutcome::Insufficient { .. })).count();
+    assert_eq!((posted, refused), (3, 13), "{outcomes:?}");
+    assert_eq!(world.balances().await.available, 100);
+    world.verify().await;
+}
+
+// --- pages of the ledger ---
+
+/// Posts `count` charges and transfers at random over some 70 days; newest last.
+async fn post_at_random(world: &World, count: u64) -> Vec<Entry> {
+    let mut dice = Dice::new(5);
+    let mut now = instant("2026-10-20T23:59:58Z");
+    let mut posted = Vec::new();
+    for index in 0..count {
+        let step = *dice.pick(&[0, 0, 1, 1_000, 3_600_000, 86_400_000]);
+        now += SignedDuration::from_millis(step);
+        let entry_type = if index > 5 && dice.below(3) == 0 { EntryType::Transfer } else { EntryType::Charge };
+        let cents = if entry_type == EntryType::Charge { 1_000 } else { 10 };
+        let reference = format!("entry {index}");
+        let entry =
+            OperatorEntry { account_id: world.production, entry_type, cents, reference, now, entropy: entropy() };
+        match world.store.operator_entry(entry).await.expect("an answer") {
+            OperatorOutcome::Posted(entry) => posted.push(entry),
+            other => panic!("not posted: {other:?}"),
+        }
+    }
+    posted
+}
+
+pub async fn ledger_pages_are_newest_first_with_totals(bed: Bed) {
+    let world = World::with_funds(&bed, 0).await;
+    let posted = post_at_random(&world, 160).await;
+    let days = |from: &str, to: &str| {
+        let day = |text: &str| (!text.is_empty()).then(|| text.parse().expect("a day"));
+        Days { from: day(from), to: day(to) }
+    };
+    let first = posted[0].created_at().to_string()[..10].to_owned();
+    let last = posted[159].created_at().to_string()[..10].to_owned();
+    for days in [
+        Days::default(),
+        days(&first, &first),
+        days(&last, &last),
+        days("", &first),
+        days(&last, ""),
+        days("2026-11-01", "2026-11-30"),
+        days("2026-10-21", "2026-12-02"),
+        days("2026-11-05", "2026-11-11"),
+        days("2026-11-05", ""),
+        days("", "2026-11-05"),
+        days("2020-01-01", "2020-12-31"),
+    ] {
+        for entry_type in [None, Some(EntryType::Charge), Some(EntryType::Transfer), Some(EntryType::Refund)] {
+            let expected: Vec<_> = posted
+                .iter()
+                .rev()
+                .filter(|entry| entry_type.is_none_or(|wanted| wanted == entry.entry_type))
+                .filter(|entry| {
+                    let day = jiff::tz::TimeZone::UTC.to_datetime(entry.created_at()).date();
+                    days.from.is_none_or(|from| from <= day) && days.to.is_none_or(|to| day <= to)
+                })
+                .cloned()
+                .collect();
+            for (page, size) in [(1, 100), (2, 100), (1, 7), (4, 7), (9, 7), (160, 1), (1_000_000_000, 100)] {
+                let offset = usize::try_from((u64::from(page) - 1) * u64::from(size)).expect("an offset");
+                let take = usize::try_from(size).expect("a size");
+                let wanted: Vec<_> = expected.iter().skip(offset).take(take).cloned().collect();
+                let found = world.ledger_of(world.production, entry_type, days, page, size).await;
+                assert_eq!(found.total, u64::try_from(expected.len()).expect("a total"), "{days:?} {entry_type:?}");
+                assert_eq!(found.items, wanted, "{days:?} {entry_type:?} page {page} of {size}");
+            }
+        }
+    }
+}
+
+pub async fn an_issue_is_never_listed(bed: Bed) {
+    let world = World::new(&bed).await;
+    world.place(world.command("order", 3)).await;
+    world.deliver_all(after(1)).await;
+    assert_eq!(world.count(OrderStatus::Complete).await, 1);
+    assert!(bed.number("SELECT count(*) FROM ledger WHERE type = 'ISSUE'").await > 0);
+    let all = world.ledger(world.production).await;
+    let types: Vec<_> = all.items.iter().map(|entry| entry.entry_type).collect();
+    assert_eq!((all.total, types), (2, vec![EntryType::Use, EntryType::Charge]));
+    let today = Days { from: "2026-11-22".parse().ok(), to: "2026-11-22".parse().ok() };
+    let of_today = world.ledger_of(world.production, None, today, 1, 100).await;
+    assert_eq!((of_today.total, of_today.items.as_slice()), (1, &all.items[..1]));
+    let issues = world.ledger_of(world.production, Some(EntryType::Issue), Days::default(), 1, 100).await;
+    assert_eq!((issues.total, issues.items), (0, vec![]));
+}
+
+pub async fn another_accounts_entries_are_not_listed(bed: Bed) {
+    let world = World::new(&bed).await;
+    let other = World::beside(world.store.clone(), "Other").await;
+    assert_eq!(other.ledger(other.production).await.total, 0);
+    assert_eq!(other.ledger(other.sandbox).await.total, 1);
+    assert_eq!(other.ledger(AccountId(4_711)).await.total, 0);
+}
+
+// --- the books ---
+
+/// Orders in every state, and all kinds of entries.
+async fn busy(bed: &Bed) -> World {
+    let world = World::new(bed).await;
+    world.operate(world.production, EntryType::Transfer, 5_000, "bounced").await;
+    for index in 0..3 {
+        world.place(world.command(&format!("order {index}"), 3)).await;
+    }
+    world.place(costing(world.sandbox, "play", &[950_000])).await;
+    let claimed = world.claim(now(), 5).await;
+    let done =
+        [sent(&claimed[0], now()), sent(&claimed[1], now()), failed(&claimed[2], now()), sent(&claimed[3], now())];
+    world.settle(done.into(), now()).await;
+    world.settle(vec![retry(&claimed[4], now(), after(60))], now()).await;
+    world
+}
+
+pub async fn the_books_count_what_they_looked_at(bed: Bed) {
+    let world = busy(&bed).await;
+    let report = world.verify().await;
+    let count =
+        async |table: &str| u64::try_from(bed.number(&format!("SELECT count(*) FROM {table}")).await).expect("a count");
+    assert_eq!((report.accounts, report.orders), (2, 4));
+    assert_eq!((report.accounts, report.orders), (count("accounts").await, count("orders").await));
+    assert_eq!(report.entries, count("ledger").await);
+}
+
+/// Plants a difference, and takes it back with the second statement.
+async fn planted(world: &World, bed: &Bed, (what, plant, take_back): (&str, &str, &str)) {
+    bed.execute(plant).await;
+    let report = world.store.verify_ledger().await.expect("a report");
+    assert!(!report.differences.is_empty(), "{what} is not found: {plant}");
+    bed.execute(take_back).await;
+    world.verify().await;
+}
+
+pub async fn planted_differences_in_money_are_found(bed: Bed) {
+    let world = busy(&bed).await;
+    for plant in [
+        (
+            "an account with a cent too much",
+            "UPDATE accounts SET available = available + 1, funding = funding - 1 WHERE environment = 'PRODUCTION'",
+            "UPDATE accounts SET available = available - 1, funding = funding + 1 WHERE environment = 'PRODUCTION'",
+        ),
+        (
+            "an account with a cent of pending that is issued",
+            "UPDATE accounts SET pending = pending - 1, issued = issued + 1 WHERE environment = 'PRODUCTION'",
+            "UPDATE accounts SET pending = pending + 1, issued = issued - 1 WHERE environment = 'PRODUCTION'",
+        ),
+        (
+            "a lost credit",
+            "UPDATE ledger SET account_id = account_id + 1000 WHERE type = 'TRANSFER'",
+            "UPDATE ledger SET account_id = account_id - 1000 WHERE type = 'TRANSFER'",
+        ),
+        (
+            "a changed credit",
+            "UPDATE ledger SET available = available + 1, funding = funding - 1 WHERE reference = 'the first transfer'",
+            "UPDATE ledger SET available = available - 1, funding = funding + 1 WHERE reference = 'the first transfer'",
+        ),
+        (
+            "a balance after an entry",
+            "UPDATE ledger SET available_after = available_after + 1 WHERE type = 'TRANSFER'",
+            "UPDATE ledger SET available_after = available_after - 1 WHERE type = 'TRANSFER'",
+        ),
+    ] {
+        planted(&world, &bed, plant).await;
+    }
+}
+
+pub async fn planted_differences_in_gifts_are_found(bed: Bed) {
+    let world = busy(&bed).await;
+    for plant in [
+        (
+            "a gift that is sent without its money",
+            "UPDATE gifts SET delivery_status = 'SENT' WHERE delivery_status = 'PENDING' AND delivery_attempts = 1",
+            "UPDATE gifts SET delivery_status = 'PENDING' WHERE delivery_status = 'SENT' AND sent_at IS NULL",
+        ),
+        (
+            "a cheaper gift",
+            "UPDATE gifts SET cost = cost - 1 WHERE delivery_status = 'PENDING' AND delivery_attempts = 1",
+            "UPDATE gifts SET cost = cost + 1 WHERE delivery_status = 'PENDING' AND delivery_attempts = 1",
+        ),
+        (
+            "a lost gift",
+            "UPDATE gifts SET account_id = account_id + 1000 WHERE delivery_status = 'PENDING' AND delivery_attempts = 1",
+            "UPDATE gifts SET account_id = account_id - 1000 WHERE account_id > 1000",
+        ),
+    ] {
+        planted(&world, &bed, plant).await;
+    }
+}
+
+pub async fn planted_differences_in_counts_are_found(bed: Bed) {
+    let world = busy(&bed).await;
+    for plant in [
+        (
+            "an order counted twice",
+            "UPDATE order_counts SET n = n + 1 WHERE span = 0 AND status = 'COMPLETE'",
+            "UPDATE order_counts SET n = n - 1 WHERE span = 0 AND status = 'COMPLETE'",
+        ),
+        (
+            "an order's day counted twice",
+            "UPDATE order_counts SET n = n + 1 WHERE span = 20261122 AND status = 'COMPLETE'",
+            "UPDATE order_counts SET n = n - 1 WHERE span = 20261122 AND status = 'COMPLETE'",
+        ),
+        (
+            "an order's month not counted",
+            "UPDATE order_counts SET account_id = account_id + 1000 WHERE span = 202611 AND status = 'COMPLETE'",
+            "UPDATE order_counts SET account_id = account_id - 1000 WHERE account_id > 1000",
+        ),
+        (
+            "an order whose status changed uncounted",
+            "UPDATE orders SET status = 'IN_PROGRESS' WHERE status = 'PENDING' AND idempotency_key = 'order 2'",
+            "UPDATE orders SET status = 'PENDING' WHERE status = 'IN_PROGRESS' AND idempotency_key = 'order 2'",
+        ),
+        (
+            "a lost order",
+            "UPDATE orders SET account_id = account_id + 1000 WHERE status = 'COMPLETE'",
+            "UPDATE orders SET account_id = account_id - 1000 WHERE account_id > 1000",
+        ),
+        (
+            "an order's open gifts",
+            "UPDATE orders SET open_gifts = open_gifts - 1 WHERE idempotency_key = 'order 2'",
+            "UPDATE orders SET open_gifts = open_gifts + 1 WHERE idempotency_key = 'order 2'",
+        ),
+        (
+            "an entry counted twice",
+            "UPDATE ledger_counts SET n = n + 1 WHERE span = 0 AND type = 'USE'",
+            "UPDATE ledger_counts SET n = n - 1 WHERE span = 0 AND type = 'USE'",
+        ),
+        (
+            "an entry's month not counted",
+            "UPDATE ledger_counts SET account_id = account_id + 1000 WHERE span = 202611 AND type = 'TRANSFER'",
+            "UPDATE ledger_counts SET account_id = account_id - 1000 WHERE account_id > 1000",
+        ),
+    ] {
+        planted(&world, &bed, plant).await;
+    }
+}
+
+pub async fn the_books_balance_also_while_money_moves(bed: Bed) {
+    let world = World::new(&bed).await;
+    let moving = {
+        let world = world.clone();
+        tokio::spawn(async move {
+            for round in 0..8 {
+                let commands = (0..16).map(|index| world.command(&format!("{round} {index}"), 2)).collect();
+                world.place_at_once(commands).await;
+                world.deliver_all(after(round)).await;
+            }
+        })
+    };
+    while !moving.is_finished() {
+        world.verify().await;
+    }
+    moving.await.expect("all is placed and delivered");
+    assert_eq!(world.verify().await.orders, 128);
+    assert_eq!(world.count(OrderStatus::Complete).await, 128);
+}
