@@ -103,8 +103,10 @@ pub struct ClaimedDelivery {
     pub send_number: u32,
     /// Attempts before this one.
     pub attempts: u32,
-    /// When the gift was first due: retries end 24 h later.
+    /// When the gift was first due.
     pub due_at: Timestamp,
+    /// When it was first claimed: retries end 24 h later, however long no node was there before.
+    pub tried_since: Timestamp,
     /// Counts moves to another address; a link carries it and dies with it.
     pub link_version: u32,
     /// To whom; with an address.

@@ -204,6 +204,8 @@ CREATE TABLE deliveries (
     run_at BIGINT NOT NULL,
     -- When it was first due.
     due_at BIGINT NOT NULL,
+    -- When it was first claimed: retries end 24 hours later, however long no node was there before.
+    tried_since BIGINT,
     -- The number of its latest claim; only with it can an outcome be settled.
     claim BIGINT NOT NULL DEFAULT 0,
     -- 1 + resends.

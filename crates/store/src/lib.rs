@@ -50,14 +50,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// An organization with its two accounts, each with its default template, numbered
     /// `limits::FIRST_TEMPLATE_ID`; the sandbox has its play money (one CHARGE).
-    async fn create_organization(&self, name: &str, now: Timestamp, entropy: u128) -> Result<OrganizationId, StoreError>;
+    async fn create_organization(
+        &self,
+        name: &str,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<OrganizationId, StoreError>;
 
     /// All organizations, oldest first.
     async fn organizations(&self) -> Result<Vec<Organization>, StoreError>;
 
     /// The account of an organization in an environment.
-    async fn account_of(&self, organization: OrganizationId, environment: Environment)
-    -> Result<Option<Account>, StoreError>;
+    async fn account_of(
+        &self,
+        organization: OrganizationId,
+        environment: Environment,
+    ) -> Result<Option<Account>, StoreError>;
 
     /// An account with its balances.
     async fn account(&self, account: AccountId) -> Result<Option<Account>, StoreError>;
@@ -96,8 +104,12 @@ pub trait Store: Send + Sync + 'static {
     /// Replaces the catalog: products that are missing from `catalog` are no longer listed, their orders
     /// stay. Refused as a whole, with the product ids, where a product ever imported would change its
     /// currency or its kind. With `dry_run` only tells what would happen.
-    async fn import_catalog(&self, catalog: &Catalog, now: Timestamp, dry_run: bool)
-    -> Result<CatalogImport, StoreError>;
+    async fn import_catalog(
+        &self,
+        catalog: &Catalog,
+        now: Timestamp,
+        dry_run: bool,
+    ) -> Result<CatalogImport, StoreError>;
 
     /// Sets rates; others stay.
     async fn set_rates(&self, rates: &[StoredRate]) -> Result<(), StoreError>;
@@ -159,8 +171,12 @@ pub trait Store: Send + Sync + 'static {
     /// and move the gift's cost from pending to issued, in one entry for each order; whoever settles an
     /// order's last open gift completes it (and gives its failed gifts their `expires_at`). A retry is
     /// due at `retry_at` (aligned with `settlements`).
-    async fn settle_deliveries(&self, settlements: Vec<SettleDelivery>, now: Timestamp, entropy: u128)
-    -> Result<Settled, StoreError>;
+    async fn settle_deliveries(
+        &self,
+        settlements: Vec<SettleDelivery>,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<Settled, StoreError>;
 
     /// What waits to be delivered.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError>;

@@ -53,7 +53,7 @@ pub(super) async fn claim_deliveries(
         return Ok(Vec::new());
     }
     let lease_end = now.saturating_add(lease).unwrap_or(Timestamp::MAX);
-    let (claimed, mailings) = claim(connection, &due, lease_end).await?;
+    let (claimed, mailings) = claim(connection, &due, now, lease_end).await?;
     begin_mailings(connection, &mailings).await?;
     let mut deliveries = claimed.iter().map(|row| delivery(row, &mailings)).collect::<Result<Vec<_>, _>>()?;
     deliveries.sort_by_key(|claimed| (claimed.due_at, claimed.account_id, claimed.gift));
@@ -81,21 +81,22 @@ async fn take_due(connection: &Connection, now: Timestamp, limit: u32) -> Result
 async fn claim(
     connection: &Connection,
     due: &Keys,
+    now: Timestamp,
     lease_end: Timestamp,
 ) -> Result<(Vec<Row>, HashMap<(AccountId, TimeId), Mailing>), Failure> {
     let raise = connection
         .prepare_cached(
-            "UPDATE deliveries d SET run_at = $4, claim = d.claim + 1
+            "UPDATE deliveries d SET run_at = $4, claim = d.claim + 1, tried_since = COALESCE(d.tried_since, $5)
              FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[]) AS w (account_id, order_id, position)
              WHERE d.account_id = w.account_id AND d.order_id = w.order_id AND d.position = w.position",
         )
         .await?;
     let read = connection
         .prepare_cached(
-            "SELECT w.account_id, w.order_id, w.position, d.claim, d.send_number, d.due_at, g.email, g.first_name,
+            "SELECT w.account_id, w.order_id, w.position, d.claim, d.send_number, d.due_at, d.tried_since, g.email, g.first_name,
                 g.last_name, g.company, g.department, g.amount, g.delivery_attempts, g.link_version
              FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[]) AS w (account_id, order_id, position),
-                LATERAL (SELECT claim, send_number, due_at FROM deliveries
+                LATERAL (SELECT claim, send_number, due_at, tried_since FROM deliveries
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position LIMIT 1) d,
                 LATERAL (SELECT * FROM gifts
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position LIMIT 1) g",
@@ -112,8 +113,8 @@ async fn claim(
         )
         .await?;
     let Keys { accounts, orders, positions } = due;
-    let lease_end = micros(lease_end);
-    let changes: Parameters<'_> = vec![accounts, orders, positions, &lease_end];
+    let (now, lease_end) = (micros(now), micros(lease_end));
+    let changes: Parameters<'_> = vec![accounts, orders, positions, &lease_end, &now];
     let (raised, claimed, mailings) = tokio::join!(
         biased;
         connection.execute(&raise, &changes),
@@ -187,6 +188,7 @@ fn delivery(row: &Row, mailings: &HashMap<(AccountId, TimeId), Mailing>) -> Resu
         send_number: row.count("send_number")?,
         attempts: row.count("delivery_attempts")?,
         due_at: row.instant("due_at")?,
+        tried_since: row.instant("tried_since")?,
         link_version: row.count("link_version")?,
         recipient: recipient(row)?,
         amount: Money::new(row.value("amount")?, mailing.currency),

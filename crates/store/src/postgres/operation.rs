@@ -121,6 +121,9 @@ where
         Err(error) => return Err((StoreError::from(Failure::from(error)).into(), true)),
     };
     let Some(client) = connection.0.as_ref() else { return Err((broken("a connection vanished").into(), true)) };
+    if plans_are_stale(client) {
+        client.batch_execute("DISCARD PLANS").await.map_err(|error| (error.into(), true))?;
+    }
     let (begun, result) = match around.begin() {
         // Sent together: the first statement doesn't wait for the answer to BEGIN.
         Some(begin) => tokio::join!(biased; client.batch_execute(begin), operation(client)),
@@ -145,6 +148,14 @@ where
     };
     connection.give_back();
     result
+}
+
+/// Whether the plans of a connection's statements are to be made anew: whenever its uses have doubled. A
+/// table that was empty when a plan was made may be large by now, and then the plan reads all of an
+/// account. PostgreSQL notices that by itself only when it analyzes the table, minutes later.
+fn plans_are_stale(connection: &Object) -> bool {
+    let uses = Object::metrics(connection).recycle_count;
+    uses >= 8 && uses.is_power_of_two()
 }
 
 /// A connection that goes back to the pool only when it is said to be in order.

@@ -33,6 +33,7 @@ struct Claim {
     claim: i64,
     send_number: u32,
     due_at: Timestamp,
+    tried_since: Timestamp,
 }
 
 /// Takes up to `limit` due deliveries, oldest due first, until `now` + `lease`.
@@ -46,11 +47,11 @@ pub(super) fn claim_deliveries(
     let mut claims = group
         .connection()
         .prepare_cached(
-            "UPDATE deliveries SET run_at = ?2, claim = claim + 1
+            "UPDATE deliveries SET run_at = ?2, claim = claim + 1, tried_since = COALESCE(tried_since, ?1)
              WHERE (account_id, order_id, position) IN (
                 SELECT account_id, order_id, position FROM deliveries INDEXED BY deliveries_by_run_at
                 WHERE run_at <= ?1 ORDER BY run_at LIMIT ?3)
-             RETURNING account_id, order_id, position, claim, send_number, due_at",
+             RETURNING account_id, order_id, position, claim, send_number, due_at, tried_since",
         )?
         .query_map(params![Column(now), Column(lease_end), limit], |row| {
             Ok(Claim {
@@ -60,6 +61,7 @@ pub(super) fn claim_deliveries(
                 claim: row.get(3)?,
                 send_number: row.get(4)?,
                 due_at: row.get::<_, Column<Timestamp>>(5)?.0,
+                tried_since: row.get::<_, Column<Timestamp>>(6)?.0,
             })
         })?
         .collect::<Result<Vec<_>, _>>()?;
@@ -127,6 +129,7 @@ fn delivery(group: &Group<'_>, claim: Claim, mailing: &Mailing) -> Result<Claime
                 send_number: claim.send_number,
                 attempts: row.get(6)?,
                 due_at: claim.due_at,
+                tried_since: claim.tried_since,
                 link_version: row.get(7)?,
                 recipient: Recipient {
                     email: row.get(0)?,

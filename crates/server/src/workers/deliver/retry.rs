@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use crate::mail::Outcome;
 
 /// The settlement of `delivery`, whose attempt ended with `outcome` at `now`. Transient failures and
-/// faults of ours are retried until 24 h after the gift was due.
+/// faults of ours are retried until 24 h after the gift was first claimed.
 pub(super) fn settlement(
     delivery: &ClaimedDelivery,
     outcome: Outcome,
@@ -19,7 +19,7 @@ pub(super) fn settlement(
     base: Duration,
     random: u128,
 ) -> SettleDelivery {
-    let until = delivery.due_at.saturating_add(SignedDuration::from_hours(limits::DELIVERY_RETRY_HOURS));
+    let until = delivery.tried_since.saturating_add(SignedDuration::from_hours(limits::DELIVERY_RETRY_HOURS));
     let until = until.unwrap_or(Timestamp::MAX);
     let mut retry_at = now;
     let outcome = match outcome {
@@ -74,6 +74,7 @@ mod tests {
             send_number: 1,
             attempts,
             due_at: due(),
+            tried_since: due(),
             link_version: 1,
             recipient: Recipient {
                 email: Some("alice@example.com".to_owned()),
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_end_24_hours_after_the_gift_was_due() {
+    fn retries_end_24_hours_after_the_first_claim() {
         let end = due() + SignedDuration::from_hours(24);
         assert_eq!(settled(40, transient(), 23).retry_at, end, "the last one lies on the end");
         for hours in [24, 48] {
