@@ -1,0 +1,13 @@
+//! The real binary, as an operator runs it: killed, stopped, several at once, and its command line.
+
+mod bed;
+mod client;
+mod cluster;
+mod commands;
+mod crash;
+mod demo;
+mod serve;
+
+#[expect(dead_code, reason = "shared with tests and benchmarks that use other parts of it")]
+#[path = "../support/smtp_sink.rs"]
+mod smtp_sink;
