@@ -52,8 +52,7 @@ pub fn with_database<Answer>(runtime: &Runtime, database: Database, test: impl F
             test(Bed { database, url: format!("sqlite:{}", path.display()), path })
         }
         Database::Postgres => {
-            let server =
-                std::env::var("TEST_POSTGRES_URL").expect("run scripts/test: it starts a PostgreSQL for the tests");
+            let server = server();
             let name = format!("giftd_test_{}_{:016x}", std::process::id(), RandomState::new().hash_one(0));
             runtime.block_on(postgres(&server, &format!("CREATE DATABASE {name}")));
             let bed = Bed { database, url: url_of(&server, &name), path: PathBuf::new() };
@@ -62,6 +61,11 @@ pub fn with_database<Answer>(runtime: &Runtime, database: Database, test: impl F
             outcome.unwrap_or_else(|panic| resume_unwind(panic))
         }
     }
+}
+
+/// The server that `scripts/test` starts.
+pub fn server() -> String {
+    std::env::var("TEST_POSTGRES_URL").expect("run scripts/test: it starts a PostgreSQL for the tests")
 }
 
 /// `server` with another database's name.

@@ -151,7 +151,8 @@ pub async fn nobody_else_gets_a_claimed_delivery_until_its_lease_ends(bed: Bed) 
     for delivery in &taken_over {
         let before = first.iter().find(|before| before.gift == delivery.gift).expect("it was claimed before");
         assert!(delivery.claim > before.claim, "a later claim has a higher number");
-        assert_eq!((delivery.due_at, delivery.send_number), (now(), 1), "and is the same send");
+        let same = (now(), after(10), 1);
+        assert_eq!((delivery.due_at, delivery.tried_since, delivery.send_number), same, "and is the same send");
     }
     assert_eq!(world.claim(after(10) + LEASE, 10).await, [], "and has a lease of its own");
 }
@@ -509,6 +510,29 @@ pub async fn placing_claiming_and_settling_at_once_lose_nothing(bed: Bed) {
     assert_eq!((balances.pending, balances.issued), (0, 240 * GIFT));
     assert_eq!(world.store.backlog(after(1_000_000)).await.expect("an answer").due, 0);
     world.verify().await;
+}
+
+pub async fn an_order_is_read_as_of_one_moment(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 40)).await.summary.order_id;
+    let moving = {
+        let world = world.clone();
+        tokio::spawn(async move {
+            for seconds in 0..20 {
+                let claimed = world.claim(after(seconds), 2).await;
+                world.settle(claimed.iter().map(|d| sent(d, after(seconds))).collect(), after(seconds)).await;
+            }
+        })
+    };
+    while !moving.is_finished() {
+        let order = world.order(order).await;
+        let open = order.gifts.iter().filter(|gift| gift.delivery_status == DeliveryStatus::Pending).count();
+        assert_eq!(order.summary.status == OrderStatus::Complete, open == 0, "{open} open");
+        assert!(order.summary.status != OrderStatus::Pending || open == 40, "{open} open");
+        assert_eq!(open % 2, 0, "two are settled at once");
+    }
+    moving.await.expect("all is delivered");
+    assert_eq!(world.order(order).await.summary.status, OrderStatus::Complete);
 }
 
 pub async fn settling_with_a_clock_that_stepped_back_keeps_the_ledgers_order(bed: Bed) {

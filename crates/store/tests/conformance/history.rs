@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Database};
 use crate::world::{Dice, World, failed, instant, now, sent};
 
 const CARDS: [&str; 6] = ["Sakura Books JP", "Café Crème ÉTÉ", "50% off_all", "Übermarkt", "It's \"quoted\"", "a\\b"];
@@ -290,6 +290,28 @@ pub async fn a_client_order_id_is_exact_and_combines_with_the_rest(bed: Bed) {
     }
 }
 
+pub async fn a_page_and_its_total_are_of_one_moment(bed: Bed) {
+    let world = World::new(&bed).await;
+    let moving = {
+        let world = world.clone();
+        tokio::spawn(async move {
+            for round in 0..10 {
+                world.place_at_once((0..5).map(|key| world.command(&format!("{round} {key}"), 1)).collect()).await;
+                let claimed = world.claim(now(), 4).await;
+                world.settle(claimed.iter().skip(1).map(|delivery| sent(delivery, now())).collect(), now()).await;
+            }
+        })
+    };
+    while !moving.is_finished() {
+        for status in [None, Some(OrderStatus::Pending), Some(OrderStatus::InProgress), Some(OrderStatus::Complete)] {
+            let found = world.orders(&OrderFilter { status, ..OrderFilter::default() }).await;
+            assert_eq!(u64::try_from(found.items.len()).expect("a count"), found.total, "all fit on the page");
+            assert!(found.items.iter().all(|order| status.is_none_or(|status| status == order.status)), "{status:?}");
+        }
+    }
+    moving.await.expect("all is placed");
+}
+
 /// Some days with many orders, placed together.
 async fn long_history(world: &World, days: i64, orders_a_day: usize) -> History {
     let mut dice = Dice::new(17);
@@ -318,7 +340,8 @@ pub async fn slow_a_long_history_is_paged_as_a_short_one(bed: Bed) {
     let whole = OrderFilter::default();
     let filters = [
         whole.clone(),
-        // Some 25,000 of 40,000 orders: more than are gathered.
+        // Some 37,000 of 40,000 orders, more than are gathered; then half of them, as many as just are.
+        OrderFilter { keyword: Some("a".to_owned()), ..whole.clone() },
         OrderFilter { order_type: Some(OrderType::OneTime), keyword: Some("a".to_owned()), ..whole.clone() },
         OrderFilter { status: Some(OrderStatus::Pending), ..whole.clone() },
         OrderFilter { keyword: Some("a".to_owned()), status: Some(OrderStatus::Pending), ..whole.clone() },
@@ -367,4 +390,37 @@ pub async fn slow_a_long_history_is_paged_as_a_short_one(bed: Bed) {
             history.compare(&world, &filter, &[(1, 20), (3, 100), (60, 100), (222, 33)]).await;
         }
     }
+    if bed.database == Database::Postgres {
+        let World { organization, production, sandbox, .. } = world;
+        drop(world.store);
+        let world = async || World { store: bed.open().await, organization, production, sandbox };
+        // SQLite's statements name their index, or fail. PostgreSQL counts what it reads.
+        for (filter, page) in [
+            (&whole, 1_000),
+            (&OrderFilter { status: Some(OrderStatus::Pending), ..whole.clone() }, 700),
+            (&OrderFilter { keyword: Some("a".to_owned()), ..whole.clone() }, 900),
+        ] {
+            let before = rows_read(&bed).await;
+            let world = world().await;
+            assert_eq!(world.orders_of(world.production, filter, page, 20).await.items.len(), 20, "{filter:?}");
+            drop(world);
+            let read = rows_read(&bed).await - before;
+            assert!((20..4_000).contains(&read), "page {page} of {filter:?} reads {read} of 40,000 rows");
+        }
+    }
+}
+
+/// Rows of `orders` that PostgreSQL has read, from the table or an index, in connections that are closed:
+/// when one closes, it is counted.
+async fn rows_read(bed: &Bed) -> i64 {
+    let others = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    while bed.number(others).await > 0 {
+        tokio::task::yield_now().await;
+    }
+    bed.number(
+        "SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'orders')
+            + (SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'orders')",
+    )
+    .await
 }

@@ -78,6 +78,7 @@ promises! {
         an_entry_for_no_account_is_told
         a_reference_that_is_posted_at_once_on_two_nodes_counts_once
         debits_at_once_never_overdraw
+        a_sandbox_that_a_debit_makes_poor_is_refilled
         ledger_pages_are_newest_first_with_totals
         an_issue_is_never_listed
         another_accounts_entries_are_not_listed
@@ -145,6 +146,7 @@ promises! {
         an_order_is_completed_once_however_many_settle_it
         a_large_order_is_delivered_in_groups
         placing_claiming_and_settling_at_once_lose_nothing
+        an_order_is_read_as_of_one_moment
         settling_with_a_clock_that_stepped_back_keeps_the_ledgers_order
     }
     history {
@@ -153,6 +155,7 @@ promises! {
         days_are_inclusive_and_in_utc
         orders_of_one_millisecond_are_newest_first
         a_client_order_id_is_exact_and_combines_with_the_rest
+        a_page_and_its_total_are_of_one_moment
         slow_a_long_history_is_paged_as_a_short_one
     }
 }

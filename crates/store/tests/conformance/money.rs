@@ -117,6 +117,18 @@ pub async fn debits_at_once_never_overdraw(bed: Bed) {
     world.verify().await;
 }
 
+pub async fn a_sandbox_that_a_debit_makes_poor_is_refilled(bed: Bed) {
+    let world = World::with_funds(&bed, 0).await;
+    let outcome = world.operate(world.sandbox, EntryType::Transfer, 900_001, "bounced").await;
+    let OperatorOutcome::Posted(entry) = outcome else { panic!("not posted: {outcome:?}") };
+    assert_eq!((entry.entry_type, entry.available_after), (EntryType::Transfer, 99_999));
+    assert_eq!(world.account(world.sandbox).await.balances.available, 1_000_000);
+    let ledger = world.ledger(world.sandbox).await.items;
+    assert_eq!((ledger[0].entry_type, ledger[0].postings.available), (EntryType::Charge, 900_001));
+    assert_eq!(ledger[1], entry);
+    world.verify().await;
+}
+
 // --- pages of the ledger ---
 
 /// Posts `count` charges and transfers at random over some 70 days; newest last.
