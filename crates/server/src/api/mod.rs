@@ -80,3 +80,25 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
     ApiError::internal(format!("panicked: {text}")).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_500_in_the_envelope_and_says_nothing_of_the_inside() {
+        async fn broken() -> &'static str {
+            panic!("secret of the inside")
+        }
+        let app = Router::new().route("/", get(broken)).layer(CatchPanicLayer::custom(panicked));
+        let response = app.oneshot(Request::new(Body::empty())).await.expect("an answer");
+        assert_eq!(response.status(), 500);
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8(body.to_vec()).expect("UTF-8");
+        assert!(text.contains(r#""error":"INTERNAL_ERROR""#) && !text.contains("secret"), "{text}");
+    }
+}

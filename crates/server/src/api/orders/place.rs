@@ -291,13 +291,11 @@ pub struct PlaceOrderRequest {
     /// From the catalog.
     product_id: String,
     /// When the gifts are delivered.
-    #[schema(inline)]
     send_timing: SendTimingRequest,
     /// What the gifts' mails say.
-    #[schema(inline)]
     email_setting: EmailSettingRequest,
     /// Who gets how much. The same address twice is two gifts.
-    #[schema(inline, min_items = 1, max_items = 10_000)]
+    #[schema(min_items = 1, max_items = 10_000)]
     recipients: Vec<RecipientRequest>,
     /// false: gifts expire after 180 days. true: after 30 days, and 70 % of what is unredeemed returns.
     #[schema(default = false)]
@@ -307,14 +305,14 @@ pub struct PlaceOrderRequest {
 /// When the gifts are delivered.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(rename_all = "camelCase")]
+#[schema(as = SendTiming, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `read` reads")]
 struct SendTimingRequest {
     /// At once, or at a local time.
     r#type: TimingTypeName,
     /// A local date-time `YYYY-MM-DDTHH:MM[:SS]` without offset; with SCHEDULED only. In the future and at
     /// most 366 days ahead.
-    #[schema(pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?$", example = "2026-12-24T09:00:00")]
+    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?$", example = "2026-12-24T09:00:00")]
     scheduled_at: Option<String>,
     /// An IANA time zone; with SCHEDULED only.
     #[schema(example = "America/New_York")]
@@ -324,7 +322,7 @@ struct SendTimingRequest {
 /// What the gifts' mails say.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(rename_all = "camelCase")]
+#[schema(as = EmailSetting, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `read` reads")]
 struct EmailSettingRequest {
     /// The display name of the sender.
@@ -344,7 +342,7 @@ struct EmailSettingRequest {
 /// One gift.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(rename_all = "camelCase")]
+#[schema(as = Recipient, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `read` reads")]
 struct RecipientRequest {
     /// As HTML's `type=email` has it, with a dot in the domain.

@@ -1,0 +1,18 @@
+//! The API, tried as clients use it, on a real SQLite store and with a clock that stands still. Each test
+//! names a rule of the contract.
+
+mod access;
+mod balance;
+mod bed;
+mod bodies;
+mod catalog;
+mod document;
+mod examples;
+mod history;
+mod operations;
+mod paths;
+mod placing;
+mod rates;
+mod replay;
+mod rules;
+mod tokens;
