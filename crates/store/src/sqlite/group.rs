@@ -66,20 +66,33 @@ impl<'c> Group<'c> {
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.check_open()?;
         self.connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
         let result = operation(self);
         let changes = std::mem::take(&mut self.changes);
         if result.is_ok() {
             self.done.absorb(changes);
-        } else {
+        } else if self.check_open().is_ok() {
             self.connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+        } else {
+            return result;
         }
         self.connection.prepare_cached("RELEASE operation")?.execute([])?;
         result
     }
 
+    /// A full disk or a failed read makes SQLite roll the whole transaction back by itself. What follows
+    /// must not be written then: it would be a transaction of its own, without what it stands on.
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Err(StoreError::Unavailable("SQLite rolled the transaction back".into()));
+        }
+        Ok(())
+    }
+
     /// Writes what the operations left to the end, and commits.
     pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        self.check_open()?;
         let done = std::mem::take(&mut self.done);
         for account in done.accounts.values() {
             self.write_account(account)?;
@@ -234,4 +247,56 @@ pub(super) fn read_account(connection: &Connection, account: AccountId) -> Resul
         })
         .optional()?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds a row, or fails for want of room.
+    fn keep(group: &mut Group<'_>, name: &str, bytes: usize) -> Result<(), StoreError> {
+        let fingerprint = "x".repeat(bytes);
+        group.connection().execute("INSERT INTO keys (name, fingerprint) VALUES (?1, ?2)", [name, &fingerprint])?;
+        Ok(())
+    }
+
+    fn database() -> Connection {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(crate::migrations::ALL[0].sqlite).expect("a schema");
+        connection
+    }
+
+    fn kept(connection: &Connection) -> i64 {
+        connection.query_row("SELECT COUNT(*) FROM keys", [], |row| row.get(0)).expect("a count")
+    }
+
+    #[test]
+    fn an_operation_that_fails_takes_nothing_of_the_others_with_it() {
+        let (connection, mut kinds) = (database(), Kinds::new());
+        let mut group = Group::begin(&connection, &mut kinds).expect("a group");
+        assert!(group.run(|group| keep(group, "before", 1)).is_ok());
+        assert!(group.run(|group| keep(group, "failing", 1).and(Err::<(), _>(StoreError::Full))).is_err());
+        assert!(group.run(|group| keep(group, "after", 1)).is_ok());
+        group.commit().expect("a commit");
+        assert_eq!(kept(&connection), 2);
+    }
+
+    #[test]
+    fn a_full_disk_in_the_midst_of_a_group_leaves_nothing_of_it() {
+        let (connection, mut kinds) = (database(), Kinds::new());
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("a count");
+        connection.pragma_update(None, "max_page_count", pages + 10).expect("a limit");
+        let mut group = Group::begin(&connection, &mut kinds).expect("a group");
+        assert!(group.run(|group| keep(group, "before", 1)).is_ok());
+        let full = group.run(|group| keep(group, "too large", 1_000_000));
+        assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
+        assert!(connection.is_autocommit(), "SQLite has rolled all of it back");
+        assert!(group.run(|group| keep(group, "after", 1)).is_err());
+        assert!(group.commit().is_err());
+        assert_eq!(kept(&connection), 0);
+        let mut group = Group::begin(&connection, &mut kinds).expect("the next group");
+        assert!(group.run(|group| keep(group, "next", 1)).is_ok());
+        group.commit().expect("a commit");
+        assert_eq!(kept(&connection), 1);
+    }
 }
