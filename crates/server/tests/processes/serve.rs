@@ -43,6 +43,7 @@ fn sigterm_finishes_what_is_under_way_and_ends_well() {
         process.stop().await;
         assert!(again.try_send(Method::GET, "/healthz", String::new()).await.is_none(), "nobody listens any more");
 
+        assert!(!bed.data("giftd.db-wal").exists(), "a stopped server's database is one file");
         let id = string(&body["data"]["orderId"]);
         let shown = bed.json(&["order", "show", &id]);
         let recipients = shown["recipients"].as_array().expect("recipients");

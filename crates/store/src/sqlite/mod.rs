@@ -43,8 +43,9 @@ use crate::{
 
 /// SQLite in a file. One process serves from it; the command line may work beside it.
 pub struct SqliteStore {
-    writer: Writer,
+    // Dropped in this order: the last connection to close puts all into the one file, and only the writer can.
     readers: Readers,
+    writer: Writer,
 }
 
 impl SqliteStore {
@@ -54,7 +55,7 @@ impl SqliteStore {
         let opened = tokio::task::spawn_blocking(move || {
             let connection = connection::open_writer(&path)?;
             let readers = Readers::start(&path)?;
-            Ok(Self { writer: Writer::start(connection, group_orders)?, readers })
+            Ok(Self { readers, writer: Writer::start(connection, group_orders)? })
         });
         opened.await.map_err(|error| StoreError::Unavailable(error.to_string().into()))?
     }

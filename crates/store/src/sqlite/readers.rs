@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -14,9 +15,22 @@ const READERS: usize = 4;
 
 type Question = Box<dyn FnOnce(&Connection) + Send>;
 
-/// The readers' queue; dropping it ends the threads.
+/// The readers' queue; dropping it ends the threads and closes their connections.
 pub(super) struct Readers {
-    questions: mpsc::Sender<Question>,
+    /// None only while it is dropped.
+    questions: Option<mpsc::Sender<Question>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.questions = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a reader's thread panicked");
+            }
+        }
+    }
 }
 
 impl Readers {
@@ -24,10 +38,11 @@ impl Readers {
     pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
         let (questions, waiting) = mpsc::channel::<Question>();
         let waiting = Arc::new(Mutex::new(waiting));
+        let mut threads = Vec::with_capacity(READERS);
         for index in 0..READERS {
             let connection = open_reader(path)?;
             let waiting = Arc::clone(&waiting);
-            std::thread::Builder::new()
+            let thread = std::thread::Builder::new()
                 .name(format!("sqlite-reader-{index}"))
                 .spawn(move || {
                     loop {
@@ -37,8 +52,9 @@ impl Readers {
                     }
                 })
                 .map_err(|error| StoreError::Unavailable(error.to_string().into()))?;
+            threads.push(thread);
         }
-        Ok(Self { questions })
+        Ok(Self { questions: Some(questions), threads })
     }
 
     /// The answer of `question`, which sees one state of the database throughout.
@@ -48,7 +64,8 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let stopped = || StoreError::Unavailable("a reader has stopped".into());
-        self.questions
+        let questions = self.questions.as_ref().ok_or_else(stopped)?;
+        questions
             .send(Box::new(move |connection| {
                 if !reply.is_closed() {
                     drop(reply.send(in_snapshot(connection, question)));
