@@ -93,8 +93,8 @@ async fn claim(
         .await?;
     let read = connection
         .prepare_cached(
-            "SELECT w.account_id, w.order_id, w.position, d.claim, d.send_number, d.due_at, d.tried_since, g.email, g.first_name,
-                g.last_name, g.company, g.department, g.amount, g.delivery_attempts, g.link_version
+            "SELECT w.account_id, w.order_id, w.position, d.claim, d.send_number, d.due_at, d.tried_since,
+                g.email, g.first_name, g.last_name, g.company, g.department, g.amount, g.delivery_attempts, g.link_version
              FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[]) AS w (account_id, order_id, position),
                 LATERAL (SELECT claim, send_number, due_at, tried_since FROM deliveries
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position LIMIT 1) d,
@@ -106,7 +106,8 @@ async fn claim(
         .prepare_cached(
             "SELECT w.account_id, w.order_id, k.order_type, a.environment, o.currency, k.card_name, o.sender_name,
                 o.subject, o.message, o.status
-             FROM (SELECT DISTINCT account_id, order_id FROM unnest($1::BIGINT[], $2::UUID[]) AS w (account_id, order_id)) w,
+             FROM (SELECT DISTINCT account_id, order_id
+                    FROM unnest($1::BIGINT[], $2::UUID[]) AS w (account_id, order_id)) w,
                 LATERAL (SELECT * FROM orders WHERE account_id = w.account_id AND order_id = w.order_id LIMIT 1) o,
                 LATERAL (SELECT * FROM order_kinds WHERE account_id = w.account_id AND kind_id = o.kind_id LIMIT 1) k,
                 LATERAL (SELECT environment FROM accounts WHERE account_id = w.account_id LIMIT 1) a",
