@@ -56,7 +56,9 @@ impl Target {
             }
         };
         config.ssl_mode(ssl_mode);
-        config.connect_timeout(Duration::from_secs(CONNECT_SECONDS));
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(CONNECT_SECONDS));
+        }
         config.keepalives_idle(Duration::from_secs(SILENCE_SECONDS));
         config.tcp_user_timeout(Duration::from_secs(SILENCE_SECONDS));
         if config.get_application_name().is_none() {
@@ -92,17 +94,15 @@ impl Target {
     }
 }
 
-/// Settings of each session, behind those of the URL. Plans are pinned: all that serves goes by an index
-/// whatever the statistics say, and compiling such statements never pays.
+/// Settings of each session; those of the URL come behind them and win. Plans are pinned: all that serves
+/// goes by an index whatever the statistics say, and compiling such statements never pays.
 fn session_options(of_url: Option<&str>) -> String {
     let milliseconds = STATEMENT_SECONDS * 1000;
     format!(
-        "{} -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} \
-         -c idle_in_transaction_session_timeout={milliseconds} -c enable_seqscan=off -c jit=off",
+        "-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} \
+         -c idle_in_transaction_session_timeout={milliseconds} -c enable_seqscan=off -c jit=off {}",
         of_url.unwrap_or_default()
     )
-    .trim_start()
-    .to_owned()
 }
 
 /// Takes `sslmode` and `sslrootcert` out of the URL: tokio-postgres knows fewer of them than libpq.
@@ -216,9 +216,10 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_url_stay() {
+    fn options_of_the_url_win() {
         let target = Target::parse("postgres://u@h/d?options=-c%20geqo%3Doff&application_name=x").expect("a target");
-        assert!(target.config.get_options().expect("options").starts_with("-c geqo=off -c statement_timeout=30000"));
+        let options = target.config.get_options().expect("options");
+        assert!(options.starts_with("-c statement_timeout=30000") && options.ends_with(" -c geqo=off"), "{options}");
         assert_eq!(target.config.get_application_name(), Some("x"));
     }
 }
