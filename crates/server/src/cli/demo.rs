@@ -13,7 +13,7 @@ use super::Context;
 use super::demo_data::{self, BRANDED, CHOICE, Credentials, DemoData};
 use super::http_client::Client;
 use super::output::{Failure, Output, print_line};
-use super::serve::end;
+use super::serve::{Signals, stop};
 use crate::clock::Clock;
 use crate::log;
 use crate::mail::Maildir;
@@ -101,12 +101,11 @@ impl Demo {
         let settings = Settings { smtp_url: None, ..context.settings()? };
         // What happens is told in words; the log would come in between.
         log::init("warn,giftd::serve=error", settings.log_format);
-        let end = end()?;
-        tokio::pin!(end);
+        let mut signals = Signals::new()?;
         let running = serve::start(settings, context.clock.clone()).await?;
         let told = tokio::select! {
             told = tell(&running) => told,
-            () = &mut end => Ok(None),
+            () = signals.next() => Ok(None),
         };
         match told {
             Ok(Some(told)) => {
@@ -116,7 +115,7 @@ impl Demo {
                     in_words(&told)
                 };
                 print_line(&text);
-                end.await;
+                signals.next().await;
             }
             Ok(None) => {}
             Err(failure) => {
@@ -124,8 +123,7 @@ impl Demo {
                 return Err(failure);
             }
         }
-        running.stop().await;
-        Ok(Output::silent())
+        stop(running, signals).await
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
 use giftd_domain::problems::{Problem, Problems};
 use giftd_store::StoreError;
 use serde::Serialize;
@@ -60,11 +60,11 @@ pub fn print_line(text: &str) {
 /// A table without lines: a row of names, then the rows.
 pub fn table<const N: usize>(names: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(names);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(names);
     for row in rows {
         table.add_row(row);
     }
-    table.lines().map(|line| line.trim().to_owned() + "\n").collect()
+    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned() + "\n").collect()
 }
 
 /// Why a command is not done. Nothing happened, unless it says otherwise.

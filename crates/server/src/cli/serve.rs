@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Context;
 use super::output::{Failure, Output, print_line};
 use crate::log;
+use crate::serve::Running;
 use crate::settings::Settings;
 
 #[derive(Args)]
@@ -33,7 +34,7 @@ impl Serve {
             settings.listen = listen;
         }
         begin_log(&settings);
-        let end = end()?;
+        let mut signals = Signals::new()?;
         let running = crate::serve::start(settings, context.clock.clone()).await?;
         let url = format!("http://{}", running.address);
         if context.json {
@@ -41,9 +42,19 @@ impl Serve {
         } else {
             print_line(&format!("giftd listens on {url} (the API's documentation: {url}/docs)"));
         }
-        end.await;
-        running.stop().await;
-        Ok(Output::silent())
+        signals.next().await;
+        stop(running, signals).await
+    }
+}
+
+/// Stops a node in order; at once on another signal.
+pub async fn stop(running: Running, mut signals: Signals) -> Result<Output, Failure> {
+    tokio::select! {
+        () = running.stop() => Ok(Output::silent()),
+        () = signals.next() => Err(Failure::new(
+            "INTERRUPTED",
+            "stopped at once: mails in hand are sent again when their lease ends",
+        )),
     }
 }
 
@@ -52,15 +63,26 @@ pub fn begin_log(settings: &Settings) {
     log::init(&settings.log, settings.log_format);
 }
 
-/// Resolves on SIGTERM and on SIGINT (Ctrl-C); these no longer end the process by themselves.
-pub fn end() -> Result<impl Future<Output = ()>, Failure> {
-    let cannot = |error| Failure::new("FAILED", format!("can't wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    Ok(async move {
+/// SIGTERM and SIGINT (Ctrl-C), which no longer end the process by themselves.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub fn new() -> Result<Self, Failure> {
+        let cannot = |error| Failure::new("FAILED", format!("can't wait for signals: {error}"));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(cannot)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(cannot)?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    })
+    }
 }

@@ -111,6 +111,31 @@ pub fn start(delivery: Delivery, tasks: &TaskTracker, stop: &CancellationToken) 
     tasks.spawn(claims.run(stop.clone()));
 }
 
+/// Says what is counted here and in `backlog`; counters begin at 0, so that their growth can be watched.
+pub(super) fn describe_metrics() {
+    use metrics::{Unit, counter, describe_counter, describe_gauge};
+    describe_counter!("giftd_mails_total", "Attempts to send a gift's mail, by what became of them.");
+    for result in ["sent", "retried", "failed"] {
+        for environment in ["PRODUCTION", "SANDBOX"] {
+            counter!("giftd_mails_total", "result" => result, "environment" => environment).increment(0);
+        }
+    }
+    for (name, text) in [
+        ("giftd_mail_faults_total", "Mails that weren't sent for a fault of ours or of our relay."),
+        ("giftd_mail_pauses_total", "Pauses of sending, after such faults in a row."),
+        ("giftd_mails_let_go_total", "Claimed mails that couldn't begin in time and were left to a later claim."),
+        ("giftd_orders_completed_total", "Orders that became COMPLETE."),
+        ("giftd_settlements_dropped_total", "Outcomes that came after their lease: those mails may be sent twice."),
+        ("giftd_settlements_broken_total", "Outcomes that the database couldn't take."),
+    ] {
+        describe_counter!(name, text);
+        counter!(name).increment(0);
+    }
+    describe_gauge!("giftd_clock_skew_seconds", Unit::Seconds, "How far this clock and the database's differ.");
+    describe_gauge!("giftd_deliveries_due", Unit::Count, "Deliveries that are due and not claimed, on all nodes.");
+    describe_gauge!("giftd_deliveries_oldest_due_seconds", Unit::Seconds, "For how long the oldest of them is due.");
+}
+
 /// The one task of a node that claims.
 struct Claims {
     shared: Arc<Shared>,
@@ -188,6 +213,7 @@ impl Claims {
             return Ok(true);
         }
         let skew = clock_skew(store, clock).await?;
+        metrics::gauge!("giftd_clock_skew_seconds").set(skew.as_secs_f64());
         let agrees = skew.as_millis() <= i128::from(limits::CLOCK_SKEW_MILLISECONDS);
         self.clock_checked = agrees.then_some(asked);
         if !agrees {

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use giftd::clock::Clock;
 use giftd::serve;
+use giftd::workers::deliver::clock_skew;
 use giftd_domain::access::Environment;
 use giftd_domain::gifts::{DeliveryOutcome, DeliveryStatus, Settlement};
+use giftd_domain::orders::OrderStatus;
 use giftd_domain::schedule::SendTiming;
 use giftd_store::SettleDelivery;
 use jiff::SignedDuration;
 
-use crate::bed::{Bed, Node, addresses, funded, order, place};
+use crate::bed::{Bed, DEADLINE, Node, addresses, funded, order, place};
 
 #[tokio::test]
 async fn a_dead_nodes_claim_is_taken_over_when_its_lease_ends_and_its_outcome_no_longer_counts() {
@@ -66,4 +69,22 @@ async fn more_gifts_than_one_claim_takes_all_go_out() {
     let id = node.place(&bed.clock, &addresses(450)).await;
     node.complete(id).await;
     assert_eq!(bed.sink.count(), 450);
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_off_the_databases_claims_nothing() {
+    let machine = Clock::system();
+    let bed = Bed { clock: Clock::fixed(machine.now() + Duration::from_secs(10)), ..Bed::new().await };
+    let node = bed.start(bed.settings(), Environment::Production).await;
+    let id = node.place(&bed.clock, &addresses(1)).await;
+    let store = node.store().clone();
+    let begun = machine.elapsed();
+    while !node.running.giftd.metrics.render().contains("giftd_clock_skew_seconds 9.") {
+        assert!(machine.elapsed() - begun < DEADLINE, "the node never compared the clocks");
+        machine.sleep(Duration::from_millis(10)).await;
+    }
+    assert!(clock_skew(store.as_ref(), &bed.clock).await.expect("a time") > SignedDuration::from_secs(8));
+    assert!(clock_skew(store.as_ref(), &machine).await.expect("a time") < SignedDuration::from_secs(1));
+    let order = store.order(node.account, id).await.expect("an answer").expect("the order");
+    assert_eq!((order.summary.status, order.gifts[0].delivery_attempts), (OrderStatus::Pending, 0));
 }

@@ -29,14 +29,16 @@ pub enum Database {
 pub struct Bed {
     pub folder: TempDir,
     environment: Vec<(String, String)>,
+    /// The PostgreSQL server and the name of the database there.
+    server: Option<(String, String)>,
 }
 
 /// Runs `test` on an empty database and folder, which are removed however it ends.
 pub fn on<Test: AsyncFnOnce(Bed)>(database: Database, test: Test) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let run = |runtime: &Runtime, url: Option<&str>| {
-        let bed = Bed::new(url);
+    let run = |runtime: &Runtime, server: Option<(String, String)>| {
+        let bed = Bed::new(server);
         let in_time = runtime.block_on(async { tokio::time::timeout(DEADLINE * 4, test(bed)).await });
         in_time.expect("the test ends before the deadline");
     };
@@ -47,9 +49,7 @@ pub fn on<Test: AsyncFnOnce(Bed)>(database: Database, test: Test) {
                 std::env::var("TEST_POSTGRES_URL").expect("run scripts/test: it starts a PostgreSQL for the tests");
             let name = format!("giftd_test_{}_{:016x}", std::process::id(), RandomState::new().hash_one(0));
             runtime.block_on(execute(&server, &format!("CREATE DATABASE {name}")));
-            let (host, _) = server.rsplit_once('/').expect("TEST_POSTGRES_URL names a database");
-            let url = format!("{host}/{name}");
-            let outcome = catch_unwind(AssertUnwindSafe(|| run(&runtime, Some(&url))));
+            let outcome = catch_unwind(AssertUnwindSafe(|| run(&runtime, Some((server.clone(), name.clone())))));
             runtime.block_on(execute(&server, &format!("DROP DATABASE {name} WITH (FORCE)")));
             outcome.unwrap_or_else(|panic| resume_unwind(panic));
         }
@@ -78,15 +78,16 @@ impl Answer {
 }
 
 impl Bed {
-    fn new(url: Option<&str>) -> Self {
+    fn new(server: Option<(String, String)>) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let mut bed = Self { folder, environment: Vec::new() };
+        let mut bed = Self { folder, environment: Vec::new(), server: server.clone() };
         bed.set("GIFTD_LISTEN", "127.0.0.1:0");
         bed.set("GIFTD_DELIVERY_LEASE", "2s");
         bed.set("GIFTD_MAIL_RETRY_BASE", "100ms");
         bed.set("GIFTD_RATE_LIMIT_PRODUCTION", "0");
-        if let Some(url) = url {
-            bed.set("GIFTD_DATABASE_URL", url);
+        if let Some((server, name)) = server {
+            let (host, _) = server.rsplit_once('/').expect("TEST_POSTGRES_URL names a database");
+            bed.set("GIFTD_DATABASE_URL", &format!("{host}/{name}"));
         }
         bed
     }
@@ -95,6 +96,16 @@ impl Bed {
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets nobody connect to the database any more and ends all connections, or lets them connect again.
+    pub async fn database_is_there(&self, there: bool) {
+        let (server, name) = self.server.as_ref().expect("only on PostgreSQL");
+        execute(server, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {there}")).await;
+        if !there {
+            let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+            execute(server, &end).await;
+        }
     }
 
     /// A file or folder of the data directory.

@@ -81,3 +81,29 @@ fn slow_a_node_that_dies_with_work_in_hand_loses_none_of_it() {
         assert_eq!(bed.json(&["ledger", "verify"])["balanced"], true);
     });
 }
+
+#[test]
+fn while_the_database_is_away_outcomes_wait_and_each_gift_is_mailed_once() {
+    on(Database::Postgres, async |mut bed: Bed| {
+        let sink = SmtpSink::start().await;
+        sink.delay(std::time::Duration::from_millis(100));
+        bed.set("GIFTD_SMTP_URL", &sink.url());
+        let app = bed.prepare();
+        bed.set("GIFTD_DELIVERY_LEASE", "20s");
+        let process = bed.serve();
+        let mut client = Client::new(&process, &app).await;
+        let (status, body) = client.place(&order("many", 60)).await.expect("an answer");
+        assert_eq!(status, StatusCode::CREATED, "{body:#}");
+        // More than a first claim takes: all the rest is in hand, too.
+        assert!(sink.has_taken(12, DEADLINE).await);
+        bed.database_is_there(false).await;
+        // What is in hand goes out, and can't be settled.
+        assert!(sink.has_taken(20, DEADLINE).await);
+        bed.database_is_there(true).await;
+        client.complete(1).await;
+        let to: BTreeSet<String> = sink.mails().iter().flat_map(|mail| mail.to.clone()).collect();
+        assert_eq!((sink.count(), to.len()), (60, 60), "{}", process.log());
+        process.stop().await;
+        assert_eq!(bed.json(&["ledger", "verify"])["balanced"], true);
+    });
+}

@@ -89,8 +89,9 @@ fn from_database(error: &tokio_postgres::Error) -> StoreError {
 fn is_passing(code: &str) -> bool {
     // Connections, authorization, resources, an operator's or a system's intervention; a database that is not there yet.
     ["08", "28", "3D", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        // A standby after a failover, a lock that was not had in time, conflicts that outlasted our tries.
-        || ["25006", "55P03", "40001", "40P01"].contains(&code)
+        // A standby after a failover, a database that takes no connections for a while (a restore, an upgrade), a lock
+        // that was not had in time, conflicts that outlasted our tries.
+        || ["25006", "55000", "55P03", "40001", "40P01"].contains(&code)
 }
 
 fn is_ours(error: &tokio_postgres::Error) -> bool {
