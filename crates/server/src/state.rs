@@ -14,8 +14,8 @@ use moka::future::Cache;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::body::Bodies;
 use crate::api::failures::Failures;
-use crate::api::json::Bodies;
 use crate::api::rate_limit::RateLimits;
 use crate::clock::Clock;
 use crate::keys::Keys;

@@ -15,8 +15,8 @@ use giftd_store::StoreError;
 use serde::Serialize;
 use serde::ser::SerializeMap as _;
 
-use super::json::MoneyBody;
 use super::request_id;
+use super::wire::MoneyBody;
 
 /// Seconds after which a client may try again when the store is down or a queue is full.
 const UNAVAILABLE_SECONDS: u64 = 1;

@@ -1,11 +1,13 @@
 //! HTTP for clients. One operation, one file; what all have in common lies beside them.
 
 pub mod balance;
+pub mod body;
 pub mod caller;
 pub mod catalog;
 pub mod client_address;
 pub mod error;
 pub mod failures;
+pub mod fields;
 pub mod health;
 pub mod json;
 pub mod oauth;

@@ -1,16 +1,21 @@
-//! How answers look on the wire: envelopes, pages and names of enums. Money and instants are in `json`.
+//! How answers look on the wire: envelopes, pages, names of enums, money with all its digits and instants
+//! with their milliseconds.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
 use giftd_domain::gifts::{DeliveryStatus, RedemptionStatus};
 use giftd_domain::history::{Page, PageRequest};
 use giftd_domain::ledger::EntryType;
+use giftd_domain::money::Money;
 use giftd_domain::orders::{CardType, OrderStatus, OrderType};
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use strum::VariantArray as _;
 use utoipa::openapi::{Object, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -93,6 +98,58 @@ pub fn choice<E: WireEnum>(query: &mut Query, name: &str) -> Option<E> {
     choice
 }
 
+/// An amount as a JSON number with exactly its currency's minor digits: `50.00`, `5000`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(value_type = f64, example = 50.00)]
+pub struct Amount(pub Money);
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        number(&self.0.to_string(), serializer)
+    }
+}
+
+/// A decimal as a JSON number with the digits it has.
+pub fn number<S: Serializer>(digits: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    RawValue::from_string(digits.to_owned()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+}
+
+/// An amount with its currency: `{"amount": 50.00, "currency": "USD"}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = Money)]
+pub struct MoneyBody {
+    /// With exactly the currency's minor digits.
+    #[schema(value_type = f64, example = 50.00)]
+    pub amount: Amount,
+    /// ISO 4217.
+    #[schema(example = "USD")]
+    pub currency: &'static str,
+}
+
+impl From<Money> for MoneyBody {
+    fn from(money: Money) -> Self {
+        Self { amount: Amount(money), currency: money.currency.code() }
+    }
+}
+
+/// An instant in UTC with milliseconds: `2026-11-22T18:30:00.000Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-11-22T18:30:00.000Z")]
+pub struct Instant(pub Timestamp);
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Cut, not rounded: nothing is shown later than it was.
+        self.0.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").fmt(f)
+    }
+}
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// The envelope of a success.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Data<T> {
@@ -162,6 +219,8 @@ pub fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use giftd_domain::money::Currency;
+
     use super::*;
 
     #[test]
@@ -170,5 +229,29 @@ mod tests {
         assert_eq!(EntryType::from_name("ISSUE"), None);
         assert_eq!(EntryType::from_name("use"), None);
         assert_eq!(CardType::names(), "BRANDED_CARD, CHOICE_CARD");
+    }
+
+    #[test]
+    fn money_on_the_wire_has_exactly_the_minor_digits() {
+        let json = |money: Money| serde_json::to_string(&MoneyBody::from(money)).expect("JSON");
+        assert_eq!(json(Money::usd(5_000)), r#"{"amount":50.00,"currency":"USD"}"#);
+        assert_eq!(json(Money::usd(i64::MAX)), r#"{"amount":92233720368547758.07,"currency":"USD"}"#);
+        assert_eq!(
+            json(Money::new(5_000, Currency::from_code("JPY").expect("yen"))),
+            r#"{"amount":5000,"currency":"JPY"}"#
+        );
+        assert_eq!(serde_json::to_string(&Amount(Money::usd(-5))).expect("JSON"), "-0.05");
+    }
+
+    #[test]
+    fn instants_have_milliseconds_and_z() {
+        for (instant, expected) in [
+            ("2026-11-22T18:30:00Z", r#""2026-11-22T18:30:00.000Z""#),
+            ("2026-11-22T18:30:00.999999Z", r#""2026-11-22T18:30:00.999Z""#),
+            ("2026-11-22T18:30:00.05+09:00", r#""2026-11-22T09:30:00.050Z""#),
+        ] {
+            let instant = Instant(instant.parse().expect("an instant"));
+            assert_eq!(serde_json::to_string(&instant).expect("JSON"), expected);
+        }
     }
 }

@@ -11,8 +11,7 @@ use utoipa::ToSchema;
 
 use crate::api::caller::{BalanceRead, Caller};
 use crate::api::error::ApiError;
-use crate::api::json::MoneyBody;
-use crate::api::wire::{self, Data};
+use crate::api::wire::{self, Data, MoneyBody};
 use crate::state::Giftd;
 
 /// The account's balance.

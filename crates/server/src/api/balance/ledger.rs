@@ -13,9 +13,8 @@ use utoipa::ToSchema;
 
 use crate::api::caller::{BalanceRead, Caller};
 use crate::api::error::ApiError;
-use crate::api::json::{Amount, Instant};
 use crate::api::query::Query;
-use crate::api::wire::{self, EntryTypeName, Paged};
+use crate::api::wire::{self, Amount, EntryTypeName, Instant, Paged};
 use crate::state::Giftd;
 
 /// A movement of what is available.

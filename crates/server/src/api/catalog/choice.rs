@@ -15,10 +15,9 @@ use utoipa::ToSchema;
 use crate::api::caller::{Caller, CatalogRead};
 use crate::api::catalog::page_of;
 use crate::api::error::ApiError;
-use crate::api::json::Amount;
 use crate::api::path::PathPart;
 use crate::api::query::Query;
-use crate::api::wire::{self, Data, Paged};
+use crate::api::wire::{self, Amount, Data, Paged};
 use crate::state::Giftd;
 
 /// A card design; the recipient picks the brand.

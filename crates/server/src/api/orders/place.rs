@@ -22,13 +22,14 @@ use giftd_store::Placed;
 use jiff::SignedDuration;
 use utoipa::ToSchema;
 
+use crate::api::body::JsonBody;
 use crate::api::caller::{Caller, OrdersWrite};
 use crate::api::error::{ApiError, ErrorBody};
-use crate::api::json::{Fields, JsonBody, MoneyBody};
+use crate::api::fields::Fields;
 use crate::api::orders::TimingType;
 use crate::api::orders::get::order_answer;
 use crate::api::orders::shape::OrderBody;
-use crate::api::wire::{Data, TimingTypeName};
+use crate::api::wire::{Data, MoneyBody, TimingTypeName};
 use crate::state::Giftd;
 
 /// The header that clients in the field send the key in.

@@ -9,11 +9,10 @@ use giftd_domain::schedule::SendTiming;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::json::{Amount, Instant, MoneyBody};
 use crate::api::orders::TimingType;
 use crate::api::wire::{
-    CardTypeName, DeliveryStatusName, EnvironmentName, OrderStatusName, OrderTypeName, RedemptionStatusName,
-    TimingTypeName,
+    Amount, CardTypeName, DeliveryStatusName, EnvironmentName, Instant, MoneyBody, OrderStatusName, OrderTypeName,
+    RedemptionStatusName, TimingTypeName,
 };
 
 /// An order with all its recipients.
