@@ -310,4 +310,43 @@ mod tests {
         assert!(TimeId::next(None, last, u128::MAX).expect("an id") < end);
         assert_eq!(Span::day(last), Span(20261122));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn slices_hold_just_the_rows_of_the_page(
+            sizes in proptest::collection::vec(0_u64..40, 0..12),
+            offset in 0_u64..300,
+            size in 1_u64..=100,
+        ) {
+            let days: Vec<(Span, u64)> = (20_261_101..=20_261_130).rev().map(Span).zip(sizes).collect();
+            let rows: Vec<(Span, u64)> =
+                days.iter().flat_map(|(day, count)| (0..*count).map(|row| (*day, row))).collect();
+            let take = |count: u64| usize::try_from(count).expect("small");
+            let wanted: Vec<_> = rows.iter().copied().skip(take(offset)).take(take(size)).collect();
+            let mut found = Vec::new();
+            for slice in slices(&days, offset, size) {
+                let mut of_day: Vec<_> = rows.iter().copied().filter(|(day, _)| *day == slice.day).collect();
+                if !slice.newest_first {
+                    of_day.reverse();
+                }
+                let mut part: Vec<_> = of_day.into_iter().skip(take(slice.skip)).take(take(slice.take)).collect();
+                if !slice.newest_first {
+                    part.reverse();
+                }
+                found.append(&mut part);
+            }
+            proptest::prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn spans_of_days_hold_each_day_once(from in 0_i32..1500, length in 0_i32..800, day in -400_i32..2700) {
+            let start = Date::constant(2024, 1, 1);
+            let date = |days: i32| start.saturating_add(days.days());
+            let days = Days { from: Some(date(from)), to: Some(date(from.saturating_add(length))) };
+            let of = Span::of_date(date(day));
+            let times = days.spans().iter().filter(|s| s.contains(&of) || s.contains(&of.month())).count();
+            let inside = (from..=from.saturating_add(length)).contains(&day);
+            proptest::prop_assert_eq!(times, usize::from(inside));
+        }
+    }
 }
