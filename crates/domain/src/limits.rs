@@ -9,10 +9,27 @@ pub const BODY_BYTES_IN_FLIGHT: usize = 96 * 1024 * 1024;
 pub const BODY_BYTES_PARSED_INLINE: usize = 100 * 1024;
 /// Seconds that a client has to send its body.
 pub const BODY_SECONDS: u64 = 60;
+/// Seconds that a body waits for others to make room, before 503.
+pub const BODY_ROOM_SECONDS: u64 = 2;
+/// Bytes that one permit of the bodies in flight stands for.
+pub const BODY_PERMIT_BYTES: usize = 1_024;
+/// Bytes of an oversized body or form that are read and dropped, so that a client that sends all before
+/// it listens gets its 413 instead of a broken connection.
+pub const BODY_BYTES_DROPPED: usize = 4 * BODY_BYTES;
+/// Levels of objects and arrays inside one another in a body; ours need three.
+pub const JSON_LEVELS: usize = 32;
+/// Fields that are looked at in one object of a body; ours have some ten.
+pub const OBJECT_FIELDS: usize = 64;
+/// Characters that an answer repeats of a field's name that a client made up.
+pub const FIELD_NAME_CHARACTERS_SHOWN: usize = 64;
 /// Details in one error answer.
 pub const PROBLEMS: usize = 100;
 /// Characters of an `X-Request-Id` that is echoed.
 pub const REQUEST_ID_CHARACTERS: usize = 128;
+/// Seconds after which a client may try again when the store is down or a queue is full.
+pub const UNAVAILABLE_RETRY_SECONDS: u64 = 1;
+/// Seconds after which it may try again where the operator has no usable rate.
+pub const NO_RATE_RETRY_SECONDS: u64 = 60;
 
 /// Default page size.
 pub const PAGE_SIZE_DEFAULT: u32 = 20;
@@ -27,6 +44,10 @@ pub const SEARCH_CHARACTERS: usize = 200;
 pub const IDEMPOTENCY_KEY_CHARACTERS: usize = 64;
 /// Recipients of one order.
 pub const RECIPIENTS: usize = 10_000;
+/// Recipients up to which an order's rules are checked on the async threads.
+pub const RECIPIENTS_CHECKED_INLINE: usize = 300;
+/// Recipients up to which an order's answer is written on the async threads.
+pub const RECIPIENTS_WRITTEN_INLINE: usize = 300;
 /// Characters (and, being ASCII, bytes) of an email address (RFC 5321).
 pub const EMAIL_CHARACTERS: usize = 254;
 /// Characters of a first or last name, company or department.
@@ -71,11 +92,25 @@ pub const TOKEN_SECONDS_PRODUCTION: i64 = 3_600;
 pub const TOKEN_SECONDS_SANDBOX: i64 = 86_400;
 /// Failed authentications in a minute, for a client id and address, before 429.
 pub const TOKEN_FAILURES_A_MINUTE: u32 = 10;
+/// Client ids and addresses whose failures one node remembers; the least recently seen make room.
+pub const TOKEN_FAILURES_REMEMBERED: u64 = 50_000;
+/// Bytes of the token endpoint's form; a real one has some 200.
+pub const TOKEN_FORM_BYTES: usize = 64 * 1024;
+/// Bytes of a token that is looked at; ours have some 700.
+pub const TOKEN_BYTES: usize = 4_096;
 /// Verified tokens that one node remembers.
 pub const TOKENS_REMEMBERED: u64 = 50_000;
+/// Apps whose requests one node counts; the least recently seen make room.
+pub const QUOTAS_REMEMBERED: u64 = 50_000;
+/// Apps that one node remembers; more are looked up again.
+pub const APPS_REMEMBERED: u64 = 100_000;
+/// Accounts whose settings one node remembers; more are looked up again.
+pub const ACCOUNTS_REMEMBERED: u64 = 100_000;
 /// Seconds that a node may act on what it remembers of an app or an account's settings; revocation
 /// must be known everywhere within 5 seconds.
 pub const MEMORY_SECONDS: u64 = 3;
+/// Seconds between a node's looks whether the catalog or the rates changed.
+pub const REFERENCE_SECONDS: u64 = 1;
 
 /// Commands that wait for the writer of one node; more is 503.
 pub const WRITES_QUEUED: usize = 4_096;

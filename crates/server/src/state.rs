@@ -23,11 +23,6 @@ use crate::measures;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 
-/// Accounts and apps that a node remembers; more are looked up again.
-const REMEMBERED: u64 = 100_000;
-/// How often a node looks whether the catalog or the rates changed.
-const REFERENCE_EVERY: Duration = Duration::from_secs(1);
-
 /// One node.
 pub struct Giftd {
     /// The database.
@@ -74,8 +69,8 @@ impl Giftd {
             wake: Notify::new(),
             metrics: measures::recorder(),
             reference: watch::Sender::new(None),
-            apps: Cache::builder().max_capacity(REMEMBERED).time_to_live(remember).build(),
-            account_settings: Cache::builder().max_capacity(REMEMBERED).time_to_live(remember).build(),
+            apps: Cache::builder().max_capacity(limits::APPS_REMEMBERED).time_to_live(remember).build(),
+            account_settings: Cache::builder().max_capacity(limits::ACCOUNTS_REMEMBERED).time_to_live(remember).build(),
             store,
             settings,
             keys,
@@ -120,7 +115,7 @@ impl Giftd {
             self.metrics.run_upkeep();
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.clock.sleep(REFERENCE_EVERY) => {}
+                () = self.clock.sleep(Duration::from_secs(limits::REFERENCE_SECONDS)) => {}
             }
         }
     }

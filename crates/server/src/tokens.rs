@@ -20,8 +20,6 @@ use crate::keys::Keys;
 
 /// The `typ` of an access token (RFC 9068 section 2.1); nothing else signed with this key is one.
 const TYPE: &str = "at+jwt";
-/// Bytes of a token that is looked at; ours have some 700.
-const TOKEN_BYTES: usize = 4_096;
 
 /// What a token says (RFC 9068 section 2.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +109,7 @@ impl Tokens {
     /// What a token says, if it is ours and still good. The signature is computed on first use only;
     /// that it hasn't expired is checked each time.
     pub async fn verify(&self, token: &str) -> Result<Arc<Claims>, NotAToken> {
-        if token.len() > TOKEN_BYTES {
+        if token.len() > limits::TOKEN_BYTES {
             return Err(NotAToken::Malformed);
         }
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
@@ -301,7 +299,7 @@ mod tests {
         let parts = token.split('.').collect::<Vec<_>>();
         let changed = format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2]);
         assert_eq!(tokens.verify(&changed).await, Err(NotAToken::BadSignature));
-        for text in ["", ".", "..", "a.b.c", "\0", &"a".repeat(TOKEN_BYTES + 1)] {
+        for text in ["", ".", "..", "a.b.c", "\0", &"a".repeat(limits::TOKEN_BYTES + 1)] {
             assert_eq!(tokens.verify(text).await, Err(NotAToken::Malformed));
         }
     }

@@ -16,14 +16,6 @@ use super::error::ApiError;
 use super::fields::{Fields, read_object};
 use crate::clock::Clock;
 
-/// Bytes that one permit of the bodies in flight stands for.
-const PERMIT_BYTES: usize = 1_024;
-/// How long a body waits for others to make room.
-const ROOM_WAIT: Duration = Duration::from_secs(2);
-/// Bytes of an oversized body that are read and dropped, so that a client that sends all before it
-/// listens gets its 413 instead of a broken connection.
-const DROPPED_BYTES: usize = 4 * limits::BODY_BYTES;
-
 /// What one node spends on bodies: bytes in memory at once, and time.
 #[derive(Clone)]
 pub struct Bodies {
@@ -38,7 +30,7 @@ impl Bodies {
     }
 
     fn with_room(bytes: usize, clock: Clock) -> Self {
-        Self { room: Arc::new(Semaphore::new(bytes / PERMIT_BYTES)), clock }
+        Self { room: Arc::new(Semaphore::new(bytes / limits::BODY_PERMIT_BYTES)), clock }
     }
 
     /// The whole body, as long as it is at most [`limits::BODY_BYTES`] and arrives within
@@ -75,7 +67,7 @@ impl Bodies {
     /// Takes room as bytes arrive, not as they are announced: a slow body holds only what it sent.
     async fn make_room(&self, received: &mut JsonBody, length: usize) -> Result<(), ApiError> {
         let held = received.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = length.div_ceil(PERMIT_BYTES).saturating_sub(held);
+        let more = length.div_ceil(limits::BODY_PERMIT_BYTES).saturating_sub(held);
         if more == 0 {
             return Ok(());
         }
@@ -85,7 +77,7 @@ impl Bodies {
         let taken = tokio::select! {
             biased;
             taken = self.room.clone().acquire_many_owned(permits) => taken.map_err(|_| busy())?,
-            () = self.clock.sleep(ROOM_WAIT) => return Err(busy()),
+            () = self.clock.sleep(Duration::from_secs(limits::BODY_ROOM_SECONDS)) => return Err(busy()),
         };
         match &mut received.room {
             Some(room) => room.merge(taken),
@@ -99,7 +91,7 @@ async fn drop_rest(mut body: Body) {
     let mut dropped = 0_usize;
     while let Some(Ok(frame)) = body.frame().await {
         dropped = dropped.saturating_add(frame.data_ref().map_or(0, |data| data.len()));
-        if dropped > DROPPED_BYTES {
+        if dropped > limits::BODY_BYTES_DROPPED {
             break;
         }
     }
@@ -264,7 +256,7 @@ mod tests {
             async move { bodies.receive(None, chunks(2)).await.err().map(|error| error.status().as_u16()) }
         });
         tokio::task::yield_now().await;
-        clock.advance(ROOM_WAIT);
+        clock.advance(Duration::from_secs(limits::BODY_ROOM_SECONDS));
         assert_eq!(waiting.await.expect("answered"), Some(503));
         drop(first);
         assert!(bodies.receive(None, chunks(2)).await.is_ok(), "all room came back");

@@ -9,6 +9,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use giftd_domain::access::Scope;
+use giftd_domain::limits;
 use giftd_domain::money::Money;
 use giftd_domain::problems::{Problem, Problems};
 use giftd_store::StoreError;
@@ -17,9 +18,6 @@ use serde::ser::SerializeMap as _;
 
 use super::request_id;
 use super::wire::MoneyBody;
-
-/// Seconds after which a client may try again when the store is down or a queue is full.
-const UNAVAILABLE_SECONDS: u64 = 1;
 
 /// A refused or failed request: what the client is told, and what the log is.
 pub struct ApiError(Box<Inner>);
@@ -218,7 +216,7 @@ impl ApiError {
     /// 503: not now; `log` says why.
     pub fn unavailable(message: impl Into<Cow<'static, str>>, log: impl fmt::Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
-            .retry_after(Duration::from_secs(UNAVAILABLE_SECONDS))
+            .retry_after(Duration::from_secs(limits::UNAVAILABLE_RETRY_SECONDS))
             .log(log)
     }
 

@@ -14,8 +14,6 @@ use crate::clock::Clock;
 
 /// How long a failure counts.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Client ids and addresses whose failures are kept; the least recently seen make room.
-const REMEMBERED: u64 = 50_000;
 
 /// Who failed when.
 pub struct Failures {
@@ -28,7 +26,7 @@ impl Failures {
     /// Nobody failed yet.
     pub fn new(clock: Clock) -> Self {
         let recent = Cache::builder()
-            .max_capacity(REMEMBERED)
+            .max_capacity(limits::TOKEN_FAILURES_REMEMBERED)
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             .time_to_idle(2 * WINDOW)
             .build();

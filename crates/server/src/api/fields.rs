@@ -18,11 +18,6 @@ use serde_json::value::RawValue;
 use super::error::ApiError;
 use super::wire::WireEnum;
 
-/// Objects and arrays inside one another; ours need three.
-const DEPTH: usize = 32;
-/// Fields that are looked at in one object; ours have some ten.
-const FIELDS: usize = 64;
-
 /// Reads a JSON object through `read`, which takes its fields. All problems are collected: whatever
 /// `read` returns counts only if there was none.
 pub fn read_object<T>(bytes: &[u8], read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>) -> Result<T, ApiError> {
@@ -30,7 +25,8 @@ pub fn read_object<T>(bytes: &[u8], read: impl FnOnce(&mut Fields<'_, '_>) -> Op
         .map_err(|error| ApiError::malformed_json(format!("The body is not UTF-8: {error}.")))?;
     if is_too_deep(bytes) {
         return Err(ApiError::malformed_json(format!(
-            "The body has more than {DEPTH} objects and arrays inside one another."
+            "The body has more than {} objects and arrays inside one another.",
+            limits::JSON_LEVELS
         )));
     }
     let object: &RawValue = serde_json::from_str(text)
@@ -281,7 +277,7 @@ fn read_fields<T>(
         }
     }
     if is_cut {
-        fields.problems.add(path, "TOO_MANY", format!("has more than {FIELDS} fields"));
+        fields.problems.add(path, "TOO_MANY", format!("has more than {} fields", limits::OBJECT_FIELDS));
     }
     let read = read(&mut fields);
     for (name, _) in std::mem::take(&mut fields.fields) {
@@ -292,11 +288,11 @@ fn read_fields<T>(
 
 /// A name that a client made up, short enough to repeat.
 fn shown(name: &str) -> String {
-    const SHOWN: usize = 64;
-    if name.chars().count() <= SHOWN { name.to_owned() } else { name.chars().take(SHOWN).chain(['…']).collect() }
+    let most = limits::FIELD_NAME_CHARACTERS_SHOWN;
+    if name.chars().count() <= most { name.to_owned() } else { name.chars().take(most).chain(['…']).collect() }
 }
 
-/// An object's entries in their order, the first [`FIELDS`], and whether there were more.
+/// An object's entries in their order, the first [`limits::OBJECT_FIELDS`], and whether there were more.
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {
@@ -308,7 +304,7 @@ impl<'de> Visitor<'de> for Entries {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
-        while entries.len() < FIELDS {
+        while entries.len() < limits::OBJECT_FIELDS {
             let Some(Name(name)) = map.next_key()? else { return Ok((entries, false)) };
             entries.push((name, map.next_value()?));
         }
@@ -374,7 +370,7 @@ impl<'de> Visitor<'de> for Items {
     }
 }
 
-/// Whether objects and arrays are nested deeper than [`DEPTH`], whatever else the bytes are.
+/// Whether objects and arrays are nested deeper than [`limits::JSON_LEVELS`], whatever else the bytes are.
 fn is_too_deep(bytes: &[u8]) -> bool {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in bytes {
@@ -387,7 +383,7 @@ fn is_too_deep(bytes: &[u8]) -> bool {
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > DEPTH {
+        if depth > limits::JSON_LEVELS {
             return true;
         }
     }
@@ -585,7 +581,7 @@ mod tests {
         assert_eq!(wrong(&brackets_in_text, |fields| fields.text("a")), Vec::<String>::new());
         let wide = format!("{{{}\"z\":1}}", (0..100_000).map(|index| format!("\"f{index}\":1,")).collect::<String>());
         let found = wrong(&wide, |_| Some(()));
-        assert_eq!((found.len(), found[0].as_str()), (FIELDS + 1, " TOO_MANY"));
+        assert_eq!((found.len(), found[0].as_str()), (limits::OBJECT_FIELDS + 1, " TOO_MANY"));
         let long = format!("{{\"a\":[{}0]}}", "0,".repeat(1_000_000));
         assert_eq!(wrong(&long, |fields| fields.objects("a", 10, |_| Some(()))), ["a TOO_MANY"]);
     }

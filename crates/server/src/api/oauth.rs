@@ -26,11 +26,6 @@ use crate::api::error::ApiError;
 use crate::api::{request_id, wire};
 use crate::state::Giftd;
 
-/// Bytes of a form that is read; a real one has some 200.
-const FORM_BYTES: usize = 64 * 1024;
-/// Bytes of an oversized form that are read and dropped.
-const DROPPED_BYTES: usize = 4 * limits::BODY_BYTES;
-
 /// Get an access token
 ///
 /// The client authenticates by `client_id` and `client_secret` in the form or by HTTP Basic, not both.
@@ -226,13 +221,17 @@ async fn received(mut body: Body) -> Result<Vec<u8>, TokenRefusal> {
         let frame = frame.map_err(|_| OAuthError::InvalidRequest("the form did not arrive whole"))?;
         let Ok(data) = frame.into_data() else { continue };
         length = length.saturating_add(data.len());
-        if length <= FORM_BYTES {
+        if length <= limits::TOKEN_FORM_BYTES {
             bytes.extend_from_slice(&data);
-        } else if length > DROPPED_BYTES {
+        } else if length > limits::BODY_BYTES_DROPPED {
             break;
         }
     }
-    if length > FORM_BYTES { Err(ApiError::payload_too_large(FORM_BYTES).into()) } else { Ok(bytes) }
+    if length > limits::TOKEN_FORM_BYTES {
+        Err(ApiError::payload_too_large(limits::TOKEN_FORM_BYTES).into())
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// Why no token is issued.

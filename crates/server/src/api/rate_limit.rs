@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use giftd_domain::access::Environment;
+use giftd_domain::limits;
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -18,8 +19,6 @@ use crate::settings::Settings;
 
 /// Seconds of the window that a quota is for.
 const WINDOW_SECONDS: u64 = 60;
-/// Apps whose counts are kept; the least recently seen make room.
-const APPS_REMEMBERED: u64 = 50_000;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
@@ -47,7 +46,7 @@ impl RateLimits {
     /// Requests a minute and app in each environment; none or 0: no limit.
     fn with_quotas(production: Option<u32>, sandbox: Option<u32>, clock: Clock) -> Self {
         let apps = Cache::builder()
-            .max_capacity(APPS_REMEMBERED)
+            .max_capacity(limits::QUOTAS_REMEMBERED)
             // Least recently used, not least frequently: a busy app never loses its count.
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             // By then a count is whole again, so that nothing is forgotten.

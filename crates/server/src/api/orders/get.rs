@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use giftd_domain::ids::OrderId;
+use giftd_domain::limits;
 
 use crate::api::caller::{Caller, OrdersRead};
 use crate::api::error::ApiError;
@@ -40,13 +41,10 @@ pub async fn get_order(
     order_answer(StatusCode::OK, OrderBody::new(order, caller.environment())).await
 }
 
-/// Recipients from which on an order is written off the async threads.
-const RECIPIENTS_WRITTEN_INLINE: usize = 300;
-
 /// The answer that is an order; a large one is written on a thread for blocking work.
 pub async fn order_answer(status: StatusCode, order: OrderBody) -> Result<Response, ApiError> {
     let body = Data { data: order };
-    if body.data.recipients.len() <= RECIPIENTS_WRITTEN_INLINE {
+    if body.data.recipients.len() <= limits::RECIPIENTS_WRITTEN_INLINE {
         return Ok(wire::json(status, &body));
     }
     tokio::task::spawn_blocking(move || wire::json(status, &body)).await.map_err(ApiError::internal)

@@ -36,10 +36,6 @@ use crate::state::Giftd;
 const KEY_HEADER: &str = "x-idempotency-key";
 /// The body's field of the same.
 const KEY: &str = "idempotencyKey";
-/// Recipients from which on an order is checked off the async threads.
-const RECIPIENTS_CHECKED_INLINE: usize = 300;
-/// When to try again where the operator has no usable rate.
-const NO_RATE_RETRY: Duration = Duration::from_secs(60);
 
 /// Create branded card order
 ///
@@ -146,7 +142,7 @@ async fn check(
     let (account_id, app) = (caller.account_id(), caller.app.clone());
     let (now, entropy) = (giftd.clock.now(), giftd.clock.entropy());
     let fx_max_age = SignedDuration::try_from(giftd.settings.fx_max_age).unwrap_or(SignedDuration::MAX);
-    let is_large = request.recipients.len() > RECIPIENTS_CHECKED_INLINE;
+    let is_large = request.recipients.len() > limits::RECIPIENTS_CHECKED_INLINE;
     let check = move || {
         let rules =
             Rules { account_id, creator: &app.name, settings: &settings, reference: &reference, fx_max_age, now };
@@ -172,7 +168,7 @@ async fn refused(
                 format!("There is {no_rate}, so that the order's cost is not known; nothing was recorded."),
                 no_rate,
             )
-            .retry_after(NO_RATE_RETRY),
+            .retry_after(Duration::from_secs(limits::NO_RATE_RETRY_SECONDS)),
         }),
     }
 }
