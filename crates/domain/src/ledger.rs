@@ -27,9 +27,9 @@ impl EntryType {
     /// What clients see and may ask for.
     pub const LISTED: [Self; 5] = [Self::Use, Self::Refund, Self::Charge, Self::Transfer, Self::Reward];
 
-    /// Whether clients see it.
-    pub fn is_listed(self) -> bool {
-        self != Self::Issue
+    /// Whether orders make it by themselves, so that most entries of an account are of this type.
+    pub fn is_common(self) -> bool {
+        matches!(self, Self::Use | Self::Issue)
     }
 }
 

@@ -93,6 +93,8 @@ CREATE TABLE ledger (
     CHECK (funding + available + pending + issued = 0),
     CHECK ((type = 'ISSUE') = (available = 0))
 );
+-- Finds the few of a rare type among the many of each order.
+CREATE INDEX ledger_by_rare_type ON ledger (account_id, type, entry_id) WHERE type NOT IN ('USE', 'ISSUE');
 
 -- How many entries of a type an account has in a span: 0 all time, yyyymm a month, yyyymmdd a UTC day.
 CREATE TABLE ledger_counts (

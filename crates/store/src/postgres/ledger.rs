@@ -121,7 +121,7 @@ pub(super) async fn ledger_page(
         let slices = counted.locate(connection, days, page).await?;
         for newest_first in [true, false] {
             let slices = SliceColumns::of(&slices, newest_first)?;
-            items.extend(entries(connection, account, &types, &slices, newest_first).await?);
+            items.extend(entries(connection, account, entry_type, &slices, newest_first).await?);
         }
         items.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.id));
     }
@@ -131,24 +131,32 @@ pub(super) async fn ledger_page(
 async fn entries(
     connection: &Connection,
     account: AccountId,
-    types: &[&str],
+    entry_type: Option<EntryType>,
     slices: &SliceColumns,
     newest_first: bool,
 ) -> Result<Vec<Entry>, Failure> {
     if slices.is_empty() {
         return Ok(Vec::new());
     }
+    // The index of rare types holds what is said in its own words.
+    let condition = match entry_type {
+        None => "type <> 'ISSUE' AND $2::TEXT IS NULL",
+        Some(common) if common.is_common() => "type = $2",
+        Some(_) => "type = $2 AND type NOT IN ('USE', 'ISSUE')",
+    };
     let statement = connection
         .prepare_cached(&format!(
             "SELECT e.entry_id, e.type, e.reference, e.funding, e.available, e.pending, e.issued, e.available_after
              FROM unnest($3::UUID[], $4::UUID[], $5::BIGINT[], $6::BIGINT[]) AS s (first, past, skip, take),
                 LATERAL (SELECT * FROM ledger
-                    WHERE account_id = $1 AND type = ANY ($2) AND entry_id >= s.first AND entry_id < s.past
+                    WHERE account_id = $1 AND {condition} AND entry_id >= s.first AND entry_id < s.past
                     ORDER BY entry_id {} OFFSET s.skip LIMIT s.take) e",
             direction(newest_first)
         ))
         .await?;
-    let parameters: Parameters<'_> = vec![&account.0, &types, &slices.first, &slices.end, &slices.skip, &slices.take];
+    let type_name = entry_type.map(name);
+    let parameters: Parameters<'_> =
+        vec![&account.0, &type_name, &slices.first, &slices.end, &slices.skip, &slices.take];
     connection.query(&statement, &parameters).await?.iter().map(entry).collect()
 }
 

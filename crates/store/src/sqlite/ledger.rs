@@ -69,14 +69,14 @@ pub(super) fn ledger_page(
     days: Days,
     page: PageRequest,
 ) -> Result<Page<Entry>, StoreError> {
-    let entry_type = entry_type.map(name);
+    let type_name = entry_type.map(name);
     let counts = |spans: RangeInclusive<Span>| {
         let mut statement = connection.prepare_cached(
             "SELECT span, SUM(n) FROM ledger_counts
              WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 AND type <> 'ISSUE' AND (?4 IS NULL OR type = ?4)
              GROUP BY span ORDER BY span DESC",
         )?;
-        read_counts(statement.query(params![account.0, spans.start().0, spans.end().0, entry_type])?)
+        read_counts(statement.query(params![account.0, spans.start().0, spans.end().0, type_name])?)
     };
     let mut total = 0;
     for spans in days.spans() {
@@ -94,19 +94,32 @@ pub(super) fn ledger_page(
 fn entries(
     connection: &Connection,
     account: AccountId,
-    entry_type: Option<&str>,
+    entry_type: Option<EntryType>,
     slice: Slice,
 ) -> Result<Vec<Entry>, StoreError> {
     let (first, end) = slice.day.ids_of_day();
     let direction = if slice.newest_first { "DESC" } else { "ASC" };
+    // The index of rare types holds what is said in its own words.
+    let condition = match entry_type {
+        None => "type <> 'ISSUE' AND ?4 IS NULL",
+        Some(common) if common.is_common() => "type = ?4",
+        Some(_) => "type = ?4 AND type NOT IN ('USE', 'ISSUE')",
+    };
     let mut found = connection
         .prepare_cached(&format!(
             "SELECT entry_id, type, reference, funding, available, pending, issued, available_after FROM ledger
-             WHERE account_id = ?1 AND entry_id >= ?2 AND entry_id < ?3 AND type <> 'ISSUE' AND (?4 IS NULL OR type = ?4)
+             WHERE account_id = ?1 AND entry_id >= ?2 AND entry_id < ?3 AND {condition}
              ORDER BY entry_id {direction} LIMIT ?5 OFFSET ?6"
         ))?
         .query_map(
-            params![account.0, Column(first), Column(end), entry_type, signed(slice.take), signed(slice.skip)],
+            params![
+                account.0,
+                Column(first),
+                Column(end),
+                entry_type.map(name),
+                signed(slice.take),
+                signed(slice.skip)
+            ],
             entry,
         )?
         .collect::<Result<Vec<_>, _>>()?;
