@@ -100,11 +100,6 @@ impl Query {
         self.line(name, value, max)
     }
 
-    /// Adds a problem of the parameter `name`.
-    pub fn problem(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
-        self.problems.add(name, code, message);
-    }
-
     /// All that was wrong, once everything known was taken.
     pub fn finish(self) -> Result<(), ApiError> {
         if self.problems.is_empty() { Ok(()) } else { Err(self.problems.into()) }

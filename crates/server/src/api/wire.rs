@@ -22,10 +22,6 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::catalog::branded::PriceType;
 use crate::api::orders::TimingType;
-use crate::api::query::Query;
-
-/// Characters of a name that is looked up; ours are shorter.
-const NAME_CHARACTERS: usize = 64;
 
 /// An enum with names on the wire.
 pub trait WireEnum: Copy + Into<&'static str> + 'static {
@@ -86,16 +82,6 @@ names! {
     PriceTypeName(PriceType): PriceType::VARIANTS;
     // Not ISSUE, which moves nothing of what clients see.
     EntryTypeName(EntryType): &EntryType::LISTED;
-}
-
-/// A query's parameter that is one of a fixed list of names.
-pub fn choice<E: WireEnum>(query: &mut Query, name: &str) -> Option<E> {
-    let value = query.exact(name, NAME_CHARACTERS)?;
-    let choice = E::from_name(&value);
-    if choice.is_none() {
-        query.problem(name, "UNKNOWN_VALUE", format!("must be one of {}", E::names()));
-    }
-    choice
 }
 
 /// An amount as a JSON number with exactly its currency's minor digits: `50.00`, `5000`.

@@ -77,7 +77,7 @@ pub async fn list_entries(
     let page = query.page();
     let page = PageRequest { page: page.page, page_size: page.page_size };
     let (from, to) = query.dates();
-    let entry_type = wire::choice(&mut query, "type");
+    let entry_type = query.choice("type");
     query.finish()?;
     let found = giftd.store.ledger_page(caller.account_id(), entry_type, Days { from, to }, page).await?;
     Ok(wire::json(StatusCode::OK, &Paged::new(found, page, EntryBody::from)))
