@@ -84,7 +84,7 @@ impl<'a> Fields<'a, '_> {
     /// A number by its digits, or absent. A text is no number.
     pub fn decimal(&mut self, name: &str) -> Option<Decimal> {
         let raw = self.take(name)?.get();
-        if !raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        if !is_number(raw) {
             return self.wrong_type(name, "must be a number");
         }
         let decimal = if raw.len() > limits::NUMBER_CHARACTERS { None } else { decimal_from_json(raw) };
@@ -151,19 +151,7 @@ impl<'a> Fields<'a, '_> {
         max: usize,
         mut read: impl FnMut(&mut Fields<'_, '_>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let raw = self.take(name)?;
-        if !raw.get().starts_with('[') {
-            return self.wrong_type(name, "must be an array");
-        }
-        let mut json = serde_json::Deserializer::from_str(raw.get());
-        let (items, length) = match json.deserialize_seq(Items { max }) {
-            Ok(items) => items,
-            Err(_) => return self.wrong_type(name, "must be an array"),
-        };
-        if length > max {
-            self.problem(name, "TOO_MANY", format!("must have at most {max} entries, and has {length}"));
-            return None;
-        }
+        let items = self.items(name, max, "must be an array")?;
         let array = self.path_of(name);
         let mut objects = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
@@ -192,22 +180,26 @@ impl<'a> Fields<'a, '_> {
     }
 
     fn decimals(&mut self, name: &str, max: usize) -> Option<Vec<Decimal>> {
-        let raw = self.take(name)?;
-        let mut json = serde_json::Deserializer::from_str(raw.get());
-        let Ok((items, length)) = json.deserialize_seq(Items { max }) else {
-            return self.wrong_type(name, "must be an array of numbers");
-        };
-        if length > max {
-            self.problem(name, "TOO_MANY", format!("must have at most {max} entries, and has {length}"));
-            return None;
-        }
-        let is_number = |raw: &str| raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let items = self.items(name, max, "must be an array of numbers")?;
         let read = |raw: &RawValue| Some(raw.get()).filter(|raw| is_number(raw)).and_then(decimal_from_json);
         let decimals: Option<Vec<_>> = items.into_iter().map(read).collect();
         if decimals.is_none() {
             self.problem(name, "WRONG_TYPE", "must be an array of numbers with at most 28 digits");
         }
         decimals
+    }
+
+    /// The items of an array of at most `max`, or absent. Of a longer one none is taken.
+    fn items(&mut self, name: &str, max: usize, wrong: &str) -> Option<Vec<&'a RawValue>> {
+        let mut json = serde_json::Deserializer::from_str(self.take(name)?.get());
+        let Ok((items, length)) = json.deserialize_seq(Items { max }) else {
+            return self.wrong_type(name, wrong);
+        };
+        if length > max {
+            self.problem(name, "TOO_MANY", format!("must have at most {max} entries, and has {length}"));
+            return None;
+        }
+        Some(items)
     }
 
     /// Adds a problem of the field `name`.
@@ -284,6 +276,11 @@ fn read_fields<T>(
         fields.problem(&shown(&name), "UNKNOWN_FIELD", "is not a field of this request");
     }
     Ok(read)
+}
+
+/// Whether a JSON value is a number.
+fn is_number(raw: &str) -> bool {
+    raw.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
 /// A name that a client made up, short enough to repeat.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use giftd_domain::history::{Days, PageRequest};
+use giftd_domain::history::Days;
 use giftd_domain::ledger::Entry;
 use giftd_domain::money::Money;
 use serde::Serialize;
@@ -75,7 +75,6 @@ pub async fn list_entries(
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let page = query.page();
-    let page = PageRequest { page: page.page, page_size: page.page_size };
     let (from, to) = query.dates();
     let entry_type = query.choice("type");
     query.finish()?;

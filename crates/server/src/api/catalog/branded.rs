@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use giftd_domain::catalog::{BrandedCard, Prices};
-use giftd_domain::history::PageRequest;
 use giftd_domain::money::Money;
 use giftd_domain::{limits, text};
 use serde::Serialize;
@@ -115,7 +114,6 @@ pub async fn list_branded(
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let page = query.page();
-    let page = PageRequest { page: page.page, page_size: page.page_size };
     let country = query.keyword("countryCode", limits::PRODUCT_ID_CHARACTERS);
     let currency = query.keyword("currencyCode", limits::PRODUCT_ID_CHARACTERS);
     let search = query.keyword("search", limits::SEARCH_CHARACTERS).map(|words| text::folded(&words));

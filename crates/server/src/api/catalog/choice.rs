@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use giftd_domain::catalog::{ChoiceCard, ChoiceRange};
-use giftd_domain::history::PageRequest;
 use giftd_domain::money::Money;
 use giftd_domain::{limits, text};
 use serde::Serialize;
@@ -83,7 +82,6 @@ pub async fn list_choice(
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let page = query.page();
-    let page = PageRequest { page: page.page, page_size: page.page_size };
     let search = query.keyword("search", limits::SEARCH_CHARACTERS).map(|words| text::folded(&words));
     query.finish()?;
     let range = range(&giftd, &caller).await?;

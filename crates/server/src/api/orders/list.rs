@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use giftd_domain::history::{Days, OrderFilter, PageRequest};
+use giftd_domain::history::{Days, OrderFilter};
 use giftd_domain::limits;
 
 use crate::api::caller::{Caller, OrdersRead};
@@ -43,7 +43,6 @@ pub async fn list_orders(
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let page = query.page();
-    let page = PageRequest { page: page.page, page_size: page.page_size };
     let (order_type, card_type, status) = (query.choice("orderType"), query.choice("cardType"), query.choice("status"));
     let (from, to) = query.dates();
     let keyword = query.keyword("searchKeyword", limits::SEARCH_CHARACTERS);
