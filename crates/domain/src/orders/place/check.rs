@@ -1,105 +1,58 @@
-//! Placing an order: from what a client asked for, through the rules, to a command that cannot be
-//! invalid, to the decision inside the transaction.
+//! The rules of placing, but for the key and the balance: all that are broken are told at once.
 
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
-use sha2::{Digest as _, Sha256};
 
-use crate::account::{Account, CannotPost};
+use super::{NewGift, PlaceOrder, Request, RequestedTiming};
 use crate::catalog::{ChoiceRange, NoRate, Prices, Reference};
 use crate::fx::{Rate, cost_in_cents};
-use crate::gifts::{DeliveryStatus, Gift, Recipient, RedemptionStatus};
-use crate::history::OrderKind;
-use crate::ids::{AccountId, OrderId, TemplateId};
-use crate::ledger::Entry;
+use crate::gifts::Recipient;
+use crate::ids::{AccountId, TemplateId};
 use crate::limits;
 use crate::money::{Currency, Money, sum};
-use crate::orders::{CardType, EmailSetting, Order, OrderStatus, OrderSummary, OrderType};
+use crate::orders::{CardType, EmailSetting, OrderType};
 use crate::problems::Problems;
 use crate::schedule::{self, SendTiming};
 use crate::text::{self, NotAText};
 
-/// What a client asks for, once it parses: types are right, no rule is checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// By the endpoint.
-    pub card_type: CardType,
-    /// 1 to 64 characters.
-    pub idempotency_key: String,
-    /// `productId`
-    pub product_id: String,
-    /// `sendTiming`
-    pub send_timing: RequestedTiming,
-    /// `emailSetting.senderName`
-    pub sender_name: String,
-    /// `emailSetting.subject`
-    pub subject: String,
-    /// `emailSetting.message`
-    pub message: Option<String>,
-    /// `emailSetting.templateId`
-    pub template_id: Option<String>,
-    /// `recipients`
-    pub recipients: Vec<RequestedGift>,
-    /// `refundOption`
-    pub refund_option: bool,
+/// What the rules of placing depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Who places.
+    pub account_id: AccountId,
+    /// The app's name.
+    pub creator: &'a str,
+    /// The account's own settings.
+    pub settings: &'a AccountSettings,
+    /// Catalog and rates.
+    pub reference: &'a Reference,
+    /// How old a rate may be.
+    pub fx_max_age: SignedDuration,
+    /// The account's time.
+    pub now: Timestamp,
 }
 
-/// `sendTiming`
+/// What an account has set for its orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestedTiming {
-    /// `type`: whether it is SCHEDULED.
-    pub scheduled: bool,
-    /// `scheduledAt`
-    pub scheduled_at: Option<String>,
-    /// `timezone`
-    pub timezone: Option<String>,
+pub struct AccountSettings {
+    /// The organization's range for choice cards, in minor units; else the product's.
+    pub choice_range: Option<ChoiceRange>,
+    /// The account's templates.
+    pub templates: Vec<TemplateId>,
+    /// The one for orders that name none.
+    pub default_template: TemplateId,
 }
 
-/// One of `recipients`.
+/// Why a request makes no command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestedGift {
-    /// `email`
-    pub email: String,
-    /// `firstName`
-    pub first_name: Option<String>,
-    /// `lastName`
-    pub last_name: Option<String>,
-    /// `company`
-    pub company: Option<String>,
-    /// `department`
-    pub department: Option<String>,
-    /// `amount`, by its digits.
-    pub amount: Decimal,
+pub enum Refusal {
+    /// Rules are broken: 400.
+    Invalid(Problems),
+    /// The operator has no usable rate: 503.
+    NoRate(NoRate),
 }
-
-/// SHA-256 of a version, the endpoint and all that was asked for: whether two requests are the same.
-pub type Fingerprint = [u8; 32];
 
 impl Request {
-    /// The fingerprint of the request. Key order, white space and 50 or 50.00 don't matter.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut hash = Fields(Sha256::new_with_prefix(b"giftd order 1\0"));
-        let card_type: &str = self.card_type.into();
-        hash.text(card_type);
-        hash.text(&self.product_id);
-        hash.text(if self.send_timing.scheduled { "SCHEDULED" } else { "IMMEDIATE" });
-        hash.optional(self.send_timing.scheduled_at.as_deref());
-        hash.optional(self.send_timing.timezone.as_deref());
-        hash.text(&self.sender_name);
-        hash.text(&self.subject);
-        hash.optional(self.message.as_deref());
-        hash.optional(self.template_id.as_deref());
-        hash.text(if self.refund_option { "refund" } else { "" });
-        for gift in &self.recipients {
-            hash.text(&gift.email);
-            for field in [&gift.first_name, &gift.last_name, &gift.company, &gift.department] {
-                hash.optional(field.as_deref());
-            }
-            hash.text(&gift.amount.normalize().to_string());
-        }
-        hash.0.finalize().into()
-    }
-
     /// The command, or everything that is wrong with the request.
     pub fn check(&self, rules: &Rules<'_>, entropy: u128) -> Result<PlaceOrder, Refusal> {
         let mut problems = Problems::new();
@@ -283,43 +236,6 @@ impl Request {
     }
 }
 
-/// What the rules of placing depend on.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules<'a> {
-    /// Who places.
-    pub account_id: AccountId,
-    /// The app's name.
-    pub creator: &'a str,
-    /// The account's own settings.
-    pub settings: &'a AccountSettings,
-    /// Catalog and rates.
-    pub reference: &'a Reference,
-    /// How old a rate may be.
-    pub fx_max_age: SignedDuration,
-    /// The account's time.
-    pub now: Timestamp,
-}
-
-/// What an account has set for its orders.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountSettings {
-    /// The organization's range for choice cards, in minor units; else the product's.
-    pub choice_range: Option<ChoiceRange>,
-    /// The account's templates.
-    pub templates: Vec<TemplateId>,
-    /// The one for orders that name none.
-    pub default_template: TemplateId,
-}
-
-/// Why a request makes no command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Rules are broken: 400.
-    Invalid(Problems),
-    /// The operator has no usable rate: 503.
-    NoRate(NoRate),
-}
-
 struct Product<'a> {
     card_name: &'a str,
     currency: Currency,
@@ -339,184 +255,5 @@ impl Product<'_> {
             None => Some(0),
         };
         cost.map(|cost| (minor, cost)).ok_or(("TOO_LARGE", "the amount is too large".to_owned()))
-    }
-}
-
-/// Places an order: every rule but the balance and the key holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlaceOrder {
-    /// Who places.
-    pub account_id: AccountId,
-    /// 1 to 64 characters.
-    pub idempotency_key: String,
-    /// What was asked for.
-    pub fingerprint: Fingerprint,
-    /// How it came about.
-    pub order_type: OrderType,
-    /// What kind of card.
-    pub card_type: CardType,
-    /// The product.
-    pub product_id: String,
-    /// Its name.
-    pub card_name: String,
-    /// The app's name.
-    pub creator: String,
-    /// When it goes out.
-    pub timing: SendTiming,
-    /// What the mails say.
-    pub email_setting: EmailSetting,
-    /// Whether it expires after 30 days with a refund.
-    pub refund_option: bool,
-    /// The sum of the gifts' amounts.
-    pub total_amount: Money,
-    /// The sum of the gifts' costs, in cents.
-    pub total_cost: i64,
-    /// US dollars for one unit; none in US dollars.
-    pub fx_rate: Option<Rate>,
-    /// 1 to 10,000 gifts.
-    pub gifts: Vec<NewGift>,
-    /// The account's time.
-    pub now: Timestamp,
-    /// Random bits for the ids.
-    pub entropy: u128,
-}
-
-/// A gift to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewGift {
-    /// To whom.
-    pub recipient: Recipient,
-    /// Minor units of the product's currency.
-    pub amount: i64,
-    /// Cents.
-    pub cost: i64,
-}
-
-/// The order that has a key already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownKey {
-    /// The order.
-    pub order_id: OrderId,
-    /// What was asked for then.
-    pub fingerprint: Fingerprint,
-}
-
-/// What the transaction has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Write this.
-    Place {
-        /// The order's id.
-        order_id: OrderId,
-        /// The hold, and a sandbox's refill.
-        entries: Vec<Entry>,
-    },
-    /// Nothing: the key has an order.
-    Known(KnownKey),
-    /// Nothing: more than is available.
-    Insufficient {
-        /// Cents that the order costs.
-        required: i64,
-        /// Cents there are.
-        available: i64,
-    },
-    /// Nothing: the balances can't take it (see [`CannotPost::Impossible`]).
-    Impossible,
-}
-
-impl PlaceOrder {
-    /// Decides, inside the transaction that holds `account`'s row, and changes `account` accordingly.
-    pub fn decide(&self, account: &mut Account, known: Option<KnownKey>) -> Decision {
-        if let Some(known) = known {
-            return Decision::Known(known);
-        }
-        let before = account.clone();
-        let placed = account.next_id(self.now, self.entropy).and_then(|time| {
-            let order_id = OrderId { order_type: self.order_type, time };
-            let entries = account.hold(self.total_cost, &order_id.to_string(), self.now, self.entropy)?;
-            Ok(Decision::Place { order_id, entries })
-        });
-        placed.unwrap_or_else(|refused| {
-            *account = before;
-            match refused {
-                CannotPost::Insufficient { required, available } => Decision::Insufficient { required, available },
-                CannotPost::Impossible => Decision::Impossible,
-            }
-        })
-    }
-
-    /// What it has in common with other orders.
-    pub fn kind(&self) -> OrderKind {
-        OrderKind {
-            order_type: self.order_type,
-            card_type: self.card_type,
-            card_name: self.card_name.clone(),
-            creator: self.creator.clone(),
-        }
-    }
-
-    /// From when on its gifts may be delivered: at once (whatever the order's id says of the time), or
-    /// at the scheduled instant.
-    pub fn run_at(&self) -> Timestamp {
-        match &self.timing {
-            SendTiming::Immediate => self.now,
-            SendTiming::Scheduled(schedule) => schedule.send_at,
-        }
-    }
-
-    /// The order as it is when just placed.
-    pub fn into_order(self, order_id: OrderId) -> Order {
-        let gifts: Vec<Gift> = (1_u32..)
-            .zip(self.gifts)
-            .map(|(position, gift)| Gift {
-                position,
-                recipient: gift.recipient,
-                amount: gift.amount,
-                cost: gift.cost,
-                delivery_status: DeliveryStatus::Pending,
-                delivery_attempts: 0,
-                delivery_error: None,
-                sent_at: None,
-                redemption_status: RedemptionStatus::Unredeemed,
-                redeemed_at: None,
-                expires_at: None,
-                refunded: None,
-            })
-            .collect();
-        let summary = OrderSummary {
-            order_id,
-            card_type: self.card_type,
-            status: OrderStatus::Pending,
-            product_id: self.product_id,
-            card_name: self.card_name,
-            creator: self.creator,
-            timing: self.timing,
-            email_setting: self.email_setting,
-            refund_option: self.refund_option,
-            recipient_count: u32::try_from(gifts.len()).unwrap_or(u32::MAX),
-            total_amount: self.total_amount,
-            total_cost: self.total_cost,
-            fx_rate: self.fx_rate,
-            completed_at: None,
-            canceled_at: None,
-        };
-        Order { summary, gifts }
-    }
-}
-
-/// Hashes fields so that no two lists of fields look alike.
-struct Fields(Sha256);
-
-impl Fields {
-    fn text(&mut self, text: &str) {
-        self.0.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-        self.0.update(text);
-    }
-
-    fn optional(&mut self, text: Option<&str>) {
-        match text {
-            Some(text) => self.text(text),
-            None => self.0.update([0xff; 8]),
-        }
     }
 }
