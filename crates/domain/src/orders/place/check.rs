@@ -257,3 +257,183 @@ impl Product<'_> {
         cost.map(|cost| (minor, cost)).ok_or(("TOO_LARGE", "the amount is too large".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::{World, gift, request};
+    use super::*;
+
+    fn wrong(request: &Request, world: &World) -> Vec<String> {
+        match request.check(&world.rules(), 0) {
+            Err(Refusal::Invalid(problems)) => {
+                problems.into_iter().map(|problem| format!("{} {}", problem.field, problem.code)).collect()
+            }
+            other => panic!("not invalid: {other:?}"),
+        }
+    }
+
+    fn of_product(card_type: CardType, product_id: &str, amounts: &[&str]) -> Request {
+        let recipients = amounts.iter().map(|amount| gift("alice@example.com", amount)).collect();
+        Request { card_type, product_id: product_id.to_owned(), recipients, ..request() }
+    }
+
+    fn yen(amounts: &[&str]) -> Request {
+        of_product(CardType::BrandedCard, "yen", amounts)
+    }
+
+    #[test]
+    fn a_good_request_is_a_command_with_its_totals() {
+        let world = World::new();
+        let command = request().check(&world.rules(), 5).expect("all rules hold");
+        assert_eq!((command.total_amount, command.total_cost, command.fx_rate), (Money::usd(6_000), 6_000, None));
+        assert_eq!(
+            command.gifts.iter().map(|gift| (gift.amount, gift.cost)).collect::<Vec<_>>(),
+            [(5_000, 5_000), (1_000, 1_000)]
+        );
+        assert_eq!((command.email_setting.template_id, command.timing), (TemplateId(12), SendTiming::Immediate));
+        assert_eq!((command.account_id, command.entropy), (AccountId(7), 5));
+        assert_eq!((command.creator.as_str(), command.card_name.as_str()), ("An app", "A card in USD"));
+        assert_eq!(command.fingerprint, request().fingerprint());
+    }
+
+    #[test]
+    fn all_broken_rules_are_told_at_once() {
+        let mut all_wrong = Request {
+            product_id: "nothing".to_owned(),
+            send_timing: RequestedTiming {
+                scheduled: true,
+                scheduled_at: None,
+                timezone: Some("Mars/Base".to_owned()),
+            },
+            sender_name: " ".to_owned(),
+            subject: "x".repeat(limits::SUBJECT_CHARACTERS.saturating_add(1)),
+            message: Some("\0".to_owned()),
+            template_id: Some("14".to_owned()),
+            recipients: vec![gift("alice", "-1"), gift("bob@example.com", "10"), gift("eve@example.com", "0")],
+            ..request()
+        };
+        all_wrong.recipients.first_mut().expect("alice").department = Some("a\nb".to_owned());
+        let around = [
+            "sendTiming.scheduledAt REQUIRED",
+            "sendTiming.timezone INVALID",
+            "emailSetting.senderName BLANK",
+            "emailSetting.subject TOO_LONG",
+            "emailSetting.message CONTROL_CHARACTER",
+            "emailSetting.templateId TEMPLATE_NOT_FOUND",
+        ];
+        let of_alice = ["recipients[0].email INVALID_EMAIL", "recipients[0].department CONTROL_CHARACTER"];
+        let without_product = [
+            &around[..],
+            &["productId PRODUCT_NOT_FOUND"],
+            &of_alice,
+            &["recipients[0].amount OUT_OF_RANGE", "recipients[2].amount OUT_OF_RANGE"],
+        ];
+        assert_eq!(wrong(&all_wrong, &World::new()), without_product.concat());
+        // With a product, amounts are held against its prices.
+        all_wrong.product_id = "usd".to_owned();
+        let with_product = [
+            &around[..],
+            &of_alice,
+            &["recipients[0].amount NOT_A_PRICE_POINT", "recipients[2].amount NOT_A_PRICE_POINT"],
+        ];
+        assert_eq!(wrong(&all_wrong, &World::new()), with_product.concat());
+    }
+
+    #[test]
+    fn an_order_that_goes_out_at_once_has_no_schedule() {
+        let mut at_once = request();
+        at_once.send_timing.scheduled_at = Some("2026-12-24T09:00".to_owned());
+        at_once.send_timing.timezone = Some("UTC".to_owned());
+        assert_eq!(
+            wrong(&at_once, &World::new()),
+            ["sendTiming.scheduledAt NOT_ALLOWED", "sendTiming.timezone NOT_ALLOWED"]
+        );
+        at_once.send_timing.scheduled = true;
+        let command = at_once.check(&World::new().rules(), 0).expect("a schedule");
+        assert_eq!(command.run_at(), "2026-12-24T09:00:00Z".parse().expect("an instant"));
+    }
+
+    #[test]
+    fn recipients_are_1_to_10_000() {
+        for (count, is_right) in [(0, false), (1, true), (10_000, true), (10_001, false)] {
+            let many = Request { recipients: vec![gift("alice@example.com", "10"); count], ..request() };
+            if is_right {
+                assert_eq!(many.check(&World::new().rules(), 0).expect("a command").gifts.len(), count);
+            } else {
+                assert_eq!(wrong(&many, &World::new()), ["recipients OUT_OF_RANGE"], "{count}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_rate_is_told_only_once_all_rules_hold() {
+        let jpy = Currency::from_code("JPY").expect("yen");
+        let (without, hour) = (World::new(), SignedDuration::from_hours(1));
+        let broken = Request { subject: String::new(), ..yen(&["1000"]) };
+        assert_eq!(wrong(&broken, &without), ["emailSetting.subject BLANK"]);
+        assert_eq!(wrong(&yen(&["499"]), &without), ["recipients[0].amount NOT_A_PRICE_POINT"]);
+        assert_eq!(wrong(&yen(&["1000.5"]), &without), ["recipients[0].amount INVALID_AMOUNT"]);
+        let refused = |world: &World| yen(&["1000"]).check(&world.rules(), 0).map(|command| command.total_cost);
+        assert_eq!(refused(&without), Err(Refusal::NoRate(NoRate { currency: jpy, stale: false })));
+        let stale = World::new().with_yen_at("0.006675", SignedDuration::from_hours(25));
+        assert_eq!(refused(&stale), Err(Refusal::NoRate(NoRate { currency: jpy, stale: true })));
+        assert_eq!(refused(&World::new().with_yen_at("0.006675", hour)), Ok(668));
+    }
+
+    #[test]
+    fn each_gift_costs_whole_cents_and_the_order_their_sum() {
+        let world = World::new().with_yen_at("0.006675", SignedDuration::ZERO);
+        let command = yen(&["1000", "1000", "5000"]).check(&world.rules(), 0).expect("a command");
+        // 667.5 cents twice and 3337.5, each rounded up; their exact sum would be 4672.5.
+        assert_eq!(command.gifts.iter().map(|gift| gift.cost).collect::<Vec<_>>(), [668, 668, 3_338]);
+        assert_eq!((command.total_cost, command.total_amount.to_string().as_str()), (4_674, "7000"));
+        assert_eq!(command.fx_rate.map(|rate| rate.to_string()).as_deref(), Some("0.006675"));
+    }
+
+    #[test]
+    fn the_organizations_choice_range_replaces_the_products() {
+        let mut world = World::new();
+        let choice = |amount: &str| of_product(CardType::ChoiceCard, "choice", &[amount]);
+        let is_right = |world: &World, amount: &str| match choice(amount).check(&world.rules(), 0) {
+            Ok(_) => true,
+            Err(refusal) => {
+                assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
+                assert_eq!(wrong(&choice(amount), world), ["recipients[0].amount OUT_OF_RANGE"]);
+                false
+            }
+        };
+        let tried = ["4.99", "5", "100.00", "100.01", "500"];
+        assert_eq!(tried.map(|amount| is_right(&world, amount)), [false, true, true, false, false]);
+        world.settings.choice_range = Some(ChoiceRange { min: 10_001, max: 50_000 });
+        assert_eq!(tried.map(|amount| is_right(&world, amount)), [false, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_product_is_looked_for_among_those_of_the_endpoint() {
+        let world = World::new();
+        assert_eq!(wrong(&of_product(CardType::ChoiceCard, "usd", &["10"]), &world), ["productId PRODUCT_NOT_FOUND"]);
+        let choice = of_product(CardType::BrandedCard, "choice", &["10"]);
+        assert_eq!(wrong(&choice, &world), ["productId PRODUCT_NOT_FOUND"]);
+    }
+
+    #[test]
+    fn amounts_and_costs_that_leave_64_bits_are_refused() {
+        let most = "92233720368547758.07";
+        let usd = |amounts: &[&str]| of_product(CardType::BrandedCard, "usd", amounts);
+        assert!(usd(&[most]).check(&World::new().rules(), 0).is_ok());
+        assert_eq!(wrong(&usd(&[most, "10"]), &World::new()), ["recipients TOO_LARGE"]);
+        assert_eq!(wrong(&usd(&["92233720368547758.08"]), &World::new()), ["recipients[0].amount INVALID_AMOUNT"]);
+        // A dollar a yen: the sum of the costs leaves them, that of the amounts doesn't; then one cost does.
+        let world = World::new().with_yen_at("1", SignedDuration::ZERO);
+        let half = "50000000000000000";
+        assert!(yen(&[half]).check(&world.rules(), 0).is_ok());
+        assert_eq!(wrong(&yen(&[half, half]), &world), ["recipients TOO_LARGE"]);
+        assert_eq!(wrong(&yen(&["100000000000000000"]), &world), ["recipients[0].amount TOO_LARGE"]);
+    }
+
+    #[test]
+    fn problems_end_with_the_hundredth() {
+        let many = Request { recipients: vec![gift("nobody", "1"); 1_000], ..request() };
+        assert_eq!(wrong(&many, &World::new()).len(), limits::PROBLEMS);
+    }
+}

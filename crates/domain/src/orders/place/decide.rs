@@ -174,3 +174,124 @@ impl PlaceOrder {
         Order { summary, gifts }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Request;
+    use super::super::example::{World, gift, now, request};
+    use super::*;
+    use crate::access::Environment;
+    use crate::ids::{OrganizationId, TimeId};
+    use crate::ledger::EntryType;
+
+    /// Two gifts of 60.00 US dollars together.
+    fn command() -> PlaceOrder {
+        request().check(&World::new().rules(), 5).expect("all rules hold")
+    }
+
+    fn account(environment: Environment, cents: i64) -> Account {
+        let mut account = Account::new(AccountId(7), OrganizationId(3), environment);
+        if cents > 0 {
+            account.charge(cents, "top-up", now(), 1).expect("a charge");
+        }
+        account
+    }
+
+    fn placed(decision: Decision) -> (OrderId, Vec<Entry>) {
+        match decision {
+            Decision::Place { order_id, entries } => (order_id, entries),
+            other => panic!("not placed: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_order_holds_what_it_costs() {
+        let mut account = account(Environment::Production, 6_000);
+        let (order_id, entries) = placed(command().decide(&mut account, None));
+        assert_eq!((account.balances.available, account.balances.pending), (0, 6_000));
+        assert_eq!(order_id.time.created_at(), now());
+        let entry = entries.first().expect("a hold");
+        assert_eq!((entries.len(), entry.entry_type, entry.available_after), (1, EntryType::Use, 0));
+        assert_eq!(entry.reference, order_id.to_string());
+        assert!(order_id.time < entry.id);
+        assert_eq!(account.last_id, Some(entry.id));
+    }
+
+    #[test]
+    fn a_sandbox_is_refilled_together_with_the_hold() {
+        let mut account = account(Environment::Sandbox, 100_000);
+        let (_, entries) = placed(command().decide(&mut account, None));
+        let types: Vec<_> = entries.iter().map(|entry| entry.entry_type).collect();
+        assert_eq!(types, [EntryType::Use, EntryType::Charge]);
+        assert_eq!((account.balances.available, account.balances.pending), (1_000_000, 6_000));
+    }
+
+    #[test]
+    fn a_known_key_wins_over_an_empty_balance() {
+        let mut empty = account(Environment::Production, 0);
+        let before = empty.clone();
+        let order_id = OrderId { order_type: OrderType::OneTime, time: TimeId::from_bits(7) };
+        for fingerprint in [command().fingerprint, [0; 32]] {
+            let known = KnownKey { order_id, fingerprint };
+            assert_eq!(command().decide(&mut empty, Some(known)), Decision::Known(known));
+        }
+        assert_eq!(empty, before);
+    }
+
+    #[test]
+    fn an_insufficient_balance_leaves_the_account_as_it_was() {
+        let mut poor = account(Environment::Production, 5_999);
+        let before = poor.clone();
+        let refused = Decision::Insufficient { required: 6_000, available: 5_999 };
+        assert_eq!(command().decide(&mut poor, None), refused);
+        assert_eq!(poor, before, "its last id too");
+        let smaller = Request { recipients: vec![gift("alice@example.com", "10")], ..request() };
+        let smaller = smaller.check(&World::new().rules(), 5).expect("all rules hold");
+        placed(smaller.decide(&mut poor, None));
+        assert_eq!(poor.balances.available, 4_999);
+    }
+
+    #[test]
+    fn a_sandbox_too_has_to_have_what_an_order_costs() {
+        let mut sandbox = account(Environment::Sandbox, 5_999);
+        let refused = Decision::Insufficient { required: 6_000, available: 5_999 };
+        assert_eq!(command().decide(&mut sandbox, None), refused);
+    }
+
+    #[test]
+    fn when_ids_are_used_up_the_account_stays_as_it_was() {
+        let mut account = account(Environment::Production, 6_000);
+        let last_of_now = TimeId::from_bits(TimeId::first_at(now()).to_bits() | ((1 << 80) - 1));
+        // The last one is left for the order, none for its entry.
+        account.last_id = Some(TimeId::from_bits(last_of_now.to_bits() - 1));
+        let before = account.clone();
+        assert_eq!(command().decide(&mut account, None), Decision::Impossible);
+        assert_eq!(account, before);
+    }
+
+    #[test]
+    fn the_same_entropy_twice_still_makes_increasing_ids() {
+        let mut account = account(Environment::Production, 12_000);
+        let (first, first_entries) = placed(command().decide(&mut account, None));
+        let (second, second_entries) = placed(command().decide(&mut account, None));
+        let ids = [vec![first.time], ids_of(&first_entries), vec![second.time], ids_of(&second_entries)].concat();
+        assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+        assert_eq!(ids.len(), 4);
+    }
+
+    fn ids_of(entries: &[Entry]) -> Vec<TimeId> {
+        entries.iter().map(|entry| entry.id).collect()
+    }
+
+    #[test]
+    fn a_placed_orders_gifts_are_numbered_from_1_and_wait() {
+        let command = command();
+        assert_eq!(command.run_at(), now());
+        let order_id = OrderId { order_type: OrderType::OneTime, time: TimeId::first_at(now()) };
+        let order = command.into_order(order_id);
+        assert_eq!(order.gifts.iter().map(|gift| gift.position).collect::<Vec<_>>(), [1, 2]);
+        assert!(order.gifts.iter().all(|gift| gift.delivery_status == DeliveryStatus::Pending));
+        assert_eq!((order.summary.recipient_count, order.summary.status), (2, OrderStatus::Pending));
+        assert_eq!((order.summary.created_at(), order.summary.send_at()), (now(), now()));
+    }
+}

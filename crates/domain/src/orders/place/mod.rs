@@ -3,6 +3,8 @@
 
 mod check;
 mod decide;
+#[cfg(test)]
+mod example;
 mod request;
 
 pub use check::{AccountSettings, Refusal, Rules};

@@ -103,3 +103,122 @@ impl Fields {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::{decimal, gift, request};
+    use super::*;
+
+    /// Each optional field is there, but for a few whose neighbours are.
+    fn full() -> Request {
+        let mut alice = gift("alice@example.com", "5000");
+        alice.first_name = Some("Alice".to_owned());
+        alice.company = Some("Example Ltd.".to_owned());
+        Request {
+            product_id: "10042".to_owned(),
+            send_timing: RequestedTiming {
+                scheduled: true,
+                scheduled_at: Some("2026-12-24T09:00:00".to_owned()),
+                timezone: Some("Asia/Tokyo".to_owned()),
+            },
+            recipients: vec![alice, gift("bob@example.com", "1000.50")],
+            refund_option: true,
+            ..request()
+        }
+    }
+
+    fn changed(change: impl FnOnce(&mut Request)) -> Fingerprint {
+        let mut request = full();
+        change(&mut request);
+        request.fingerprint()
+    }
+
+    fn changed_alice(change: impl FnOnce(&mut RequestedGift)) -> Fingerprint {
+        changed(|request| change(request.recipients.first_mut().expect("alice")))
+    }
+
+    #[test]
+    fn version_1_never_changes() {
+        // Worked out beside this code. Another value would make conflicts of the replays of stored orders.
+        let hex: String = full().fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "fa61f3fa749768d1228f6bb83930a40e77d087147a75ed65b87df0c0ffc312d7");
+    }
+
+    #[test]
+    fn an_amount_counts_by_its_value_not_its_digits() {
+        let of = |amount: Decimal| changed_alice(|gift| gift.amount = amount);
+        let digits = ["50", "50.00", "5e1", "500e-1"].map(decimal);
+        for amount in digits.into_iter().chain([Decimal::new(50_000, 3), Decimal::new(50, 0)]) {
+            assert_eq!(of(amount), of(Decimal::from(50)), "{amount}");
+        }
+        assert_ne!(of(decimal("50.01")), of(decimal("50")));
+        assert_ne!(of(decimal("-50")), of(decimal("50")));
+    }
+
+    #[test]
+    fn each_field_changes_it_but_the_key() {
+        let mut all = vec![
+            ("nothing", full().fingerprint()),
+            ("cardType", changed(|request| request.card_type = CardType::ChoiceCard)),
+            ("productId", changed(|request| request.product_id.push('x'))),
+            ("type", changed(|request| request.send_timing.scheduled = false)),
+            ("scheduledAt", changed(|request| request.send_timing.scheduled_at = Some("2026-12-24T09:00".to_owned()))),
+            ("no scheduledAt", changed(|request| request.send_timing.scheduled_at = None)),
+            ("timezone", changed(|request| request.send_timing.timezone = Some("Asia/Seoul".to_owned()))),
+            ("no timezone", changed(|request| request.send_timing.timezone = None)),
+            ("senderName", changed(|request| request.sender_name.push('x'))),
+            ("subject", changed(|request| request.subject.push('x'))),
+            ("message", changed(|request| request.message = Some("Thanks".to_owned()))),
+            ("no message", changed(|request| request.message = None)),
+            ("templateId", changed(|request| request.template_id = Some("12".to_owned()))),
+            ("refundOption", changed(|request| request.refund_option = false)),
+            ("recipients' order", changed(|request| request.recipients.reverse())),
+            ("a recipient less", changed(|request| request.recipients.truncate(1))),
+            ("no recipients", changed(|request| request.recipients.clear())),
+            ("a recipient twice", changed(|request| request.recipients.push(gift("bob@example.com", "1000.5")))),
+            ("email", changed_alice(|gift| gift.email.push('x'))),
+            ("firstName", changed_alice(|gift| gift.first_name = Some("Alicia".to_owned()))),
+            ("no firstName", changed_alice(|gift| gift.first_name = None)),
+            ("lastName", changed_alice(|gift| gift.last_name = Some("A".to_owned()))),
+            ("company", changed_alice(|gift| gift.company = Some("Example Inc.".to_owned()))),
+            ("department", changed_alice(|gift| gift.department = Some("Sales".to_owned()))),
+            ("amount", changed_alice(|gift| gift.amount = decimal("5001"))),
+        ];
+        all.sort_by_key(|&(_, fingerprint)| fingerprint);
+        for (one, other) in all.iter().zip(all.iter().skip(1)) {
+            assert_ne!(one.1, other.1, "{} and {}", one.0, other.0);
+        }
+        assert_eq!(changed(|request| request.idempotency_key = "another".to_owned()), full().fingerprint());
+    }
+
+    #[test]
+    fn an_empty_text_is_not_an_absent_one() {
+        let empty = || Some(String::new());
+        assert_ne!(changed(|request| request.message = empty()), changed(|request| request.message = None));
+        assert_ne!(changed(|request| request.template_id = empty()), full().fingerprint());
+        assert_ne!(changed_alice(|gift| gift.last_name = empty()), full().fingerprint());
+    }
+
+    #[test]
+    fn a_text_cannot_move_into_the_next_field() {
+        let texts = |sender: &str, subject: &str| {
+            changed(|request| (request.sender_name, request.subject) = (sender.to_owned(), subject.to_owned()))
+        };
+        assert_ne!(texts("ab", "c"), texts("a", "bc"));
+        assert_ne!(texts("ab", ""), texts("", "ab"));
+        let optional = |message: Option<&str>, template: Option<&str>| {
+            changed(|request| {
+                (request.message, request.template_id) = (message.map(str::to_owned), template.map(str::to_owned));
+            })
+        };
+        assert_ne!(optional(Some("12"), None), optional(None, Some("12")));
+        let names = |first: Option<&str>, last: Option<&str>| {
+            changed_alice(|gift| {
+                (gift.first_name, gift.last_name) = (first.map(str::to_owned), last.map(str::to_owned))
+            })
+        };
+        assert_ne!(names(Some("Rin"), None), names(None, Some("Rin")));
+        // What the length of a text looks like, inside a text.
+        assert_ne!(texts("a\0\0\0\0\0\0\0\u{1}b", ""), texts("a", "b"));
+    }
+}
