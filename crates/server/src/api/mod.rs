@@ -9,7 +9,6 @@ pub mod error;
 pub mod failures;
 pub mod fields;
 pub mod health;
-pub mod json;
 pub mod oauth;
 pub mod openapi;
 pub mod orders;

@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::output::{Failure, Output, table};
 use super::{Context, arguments};
-use crate::api::json::Instant;
 use crate::api::wire::EnvironmentName;
+use crate::api::wire::Instant;
 use crate::clock::Clock;
 
 #[derive(Subcommand)]

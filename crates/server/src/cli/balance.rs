@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::output::{Failure, Output};
 use super::{Context, arguments};
-use crate::api::json::MoneyBody;
 use crate::api::wire::EnvironmentName;
+use crate::api::wire::MoneyBody;
 use crate::clock::Clock;
 
 #[derive(Subcommand)]

@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 
 use super::output::Failure;
 use crate::api::catalog::branded::PriceType;
-use crate::api::json::{Fields, read_object};
+use crate::api::fields::{Fields, read_object};
 
 /// Characters of an image's URL.
 const URL_CHARACTERS: usize = 2_000;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::{Failure, Output};
 use super::{Context, arguments};
-use crate::api::json::Amount;
+use crate::api::wire::Amount;
 
 #[derive(Subcommand)]
 pub enum ChoiceRange {

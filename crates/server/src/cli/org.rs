@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{Failure, Output, table};
-use crate::api::json::Instant;
+use crate::api::wire::Instant;
 
 #[derive(Subcommand)]
 pub enum Org {
