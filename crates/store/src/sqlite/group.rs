@@ -251,6 +251,8 @@ pub(super) fn read_account(connection: &Connection, account: AccountId) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use giftd_domain::orders::{CardType, OrderType};
+
     use super::*;
 
     /// Adds a row, or fails for want of room.
@@ -266,6 +268,15 @@ mod tests {
         connection
     }
 
+    fn kind() -> OrderKind {
+        OrderKind {
+            order_type: OrderType::OneTime,
+            card_type: CardType::BrandedCard,
+            card_name: "Sakura Books JP".to_owned(),
+            creator: "Payroll".to_owned(),
+        }
+    }
+
     fn kept(connection: &Connection) -> i64 {
         connection.query_row("SELECT COUNT(*) FROM keys", [], |row| row.get(0)).expect("a count")
     }
@@ -275,10 +286,19 @@ mod tests {
         let (connection, mut kinds) = (database(), Kinds::new());
         let mut group = Group::begin(&connection, &mut kinds).expect("a group");
         assert!(group.run(|group| keep(group, "before", 1)).is_ok());
-        assert!(group.run(|group| keep(group, "failing", 1).and(Err::<(), _>(StoreError::Full))).is_err());
+        let failed = group.run(|group| {
+            keep(group, "failing", 1)?;
+            group.kind_id(AccountId(1), kind())?;
+            Err::<(), _>(StoreError::Full)
+        });
+        assert!(failed.is_err());
         assert!(group.run(|group| keep(group, "after", 1)).is_ok());
+        assert!(group.run(|group| group.kind_id(AccountId(1), kind())).is_ok());
         group.commit().expect("a commit");
         assert_eq!(kept(&connection), 2);
+        let kinds: i64 =
+            connection.query_row("SELECT COUNT(*) FROM order_kinds", [], |row| row.get(0)).expect("a count");
+        assert_eq!(kinds, 1, "a kind that was undone is not remembered");
     }
 
     #[test]

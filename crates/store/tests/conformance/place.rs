@@ -27,6 +27,31 @@ async fn seen(world: &World, account: AccountId) -> (Account, u64, u64, i64) {
     (world.account(account).await, ledger, orders, i64::try_from(due).expect("a count"))
 }
 
+/// Places all behind an order that is held up: they gather meanwhile, and share a transaction.
+async fn place_as_a_group(bed: &Bed, world: &World, commands: Vec<PlaceOrder>) -> Vec<Placed> {
+    let hold = bed.hold_writes().await;
+    let first = command(world.sandbox, "the one in front", 1);
+    let tasks: Vec<_> = [first]
+        .into_iter()
+        .chain(commands)
+        .map(|command| {
+            let world = world.clone();
+            tokio::spawn(async move { world.try_place(command).await })
+        })
+        .collect();
+    // Nothing tells that they are queued. Were they not yet, they would share fewer transactions.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    hold.release().await;
+    let mut placed = Vec::new();
+    for task in tasks {
+        placed.push(task.await.expect("the task ends well"));
+    }
+    assert!(is_new(&placed.remove(0)));
+    placed
+}
+
 fn is_new(placed: &Placed) -> bool {
     matches!(placed, Placed::New(_))
 }
@@ -209,8 +234,13 @@ pub async fn the_key_is_looked_at_before_the_balance(bed: Bed) {
 pub async fn a_key_is_exact(bed: Bed) {
     let world = World::new(&bed).await;
     let keys = ["key", "KEY", "key ", " key", "kéy", "ke\u{301}y", "k_y", "k%y", &"k".repeat(64), &"🎁".repeat(64)];
+    let mut placed = Vec::new();
     for key in keys {
-        world.place(world.command(key, 1)).await;
+        placed.push(world.place(world.command(key, 1)).await.summary.order_id);
+    }
+    for (key, order_id) in keys.into_iter().zip(placed) {
+        let known = world.try_place(world.command(key, 1)).await;
+        assert_eq!(known, Placed::Known { order_id, same_request: true }, "{key}");
     }
     assert_eq!(world.orders(&OrderFilter::default()).await.total, 10);
     assert_eq!(world.store.order_by_key(world.production, "Key").await.expect("an answer"), None);
@@ -233,7 +263,7 @@ pub async fn a_key_belongs_to_one_account(bed: Bed) {
 pub async fn a_key_asked_for_50_times_at_once_makes_one_order(bed: Bed) {
     let world = World::new(&bed).await;
     let command = world.command("order", 2);
-    let placed = world.place_at_once((0..50).map(|_| again(&command)).collect()).await;
+    let placed = place_as_a_group(&bed, &world, (0..50).map(|_| again(&command)).collect()).await;
     assert_eq!(placed.iter().filter(|placed| is_new(placed)).count(), 1);
     let known = world.store.order_by_key(world.production, "order").await.expect("an answer").expect("an order");
     for placed in placed.iter().filter(|placed| !is_new(placed)) {
@@ -247,7 +277,7 @@ pub async fn a_key_asked_for_50_times_at_once_makes_one_order(bed: Bed) {
 pub async fn two_requests_at_once_with_one_key_make_one_order(bed: Bed) {
     let world = World::new(&bed).await;
     let commands = (0..40).map(|index| PlaceOrder { fingerprint: [index % 2; 32], ..world.command("order", 1) });
-    let placed = world.place_at_once(commands.collect()).await;
+    let placed = place_as_a_group(&bed, &world, commands.collect()).await;
     let known = world.store.order_by_key(world.production, "order").await.expect("an answer").expect("an order");
     let mut new = 0;
     for (index, placed) in (0_u8..).zip(&placed) {
@@ -310,7 +340,8 @@ pub async fn an_order_above_the_balance_does_nothing_and_leaves_the_key_free(bed
 
 pub async fn of_64_orders_at_once_only_those_that_are_funded_are_placed(bed: Bed) {
     let world = World::with_funds(&bed, 20 * GIFT + 999).await;
-    let placed = world.place_at_once((0..64).map(|key| world.command(&format!("order {key}"), 1)).collect()).await;
+    let commands = (0..64).map(|key| world.command(&format!("order {key}"), 1)).collect();
+    let placed = place_as_a_group(&bed, &world, commands).await;
     assert_eq!(placed.iter().filter(|placed| is_new(placed)).count(), 20);
     assert!(
         placed.iter().filter(|placed| !is_new(placed)).all(|refused| matches!(refused, Placed::Insufficient { .. }))
