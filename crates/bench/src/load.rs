@@ -144,7 +144,7 @@ pub async fn run(target: Target<'_>, body: &OrderBody, keys: Keys, pace: Pace, c
 }
 
 /// All callers' outcomes together, once the last has ended.
-pub async fn total(mut working: JoinSet<Result<Outcome>>) -> Result<Outcome> {
+async fn total(mut working: JoinSet<Result<Outcome>>) -> Result<Outcome> {
     let mut total = Outcome::empty()?;
     while let Some(outcome) = working.join_next().await {
         total.add(outcome??)?;

@@ -210,8 +210,10 @@ impl Bench {
     async fn plain_postgres(&self, database: &Database, shop: &Shop) -> Result<Measured> {
         let meter = Meter::start(None, self.cluster())?;
         let recipients = self.arguments.recipients;
-        let outcome = plain_postgres::run(&database.url, shop, recipients, self.pace, &self.clock).await?;
+        let (outcome, connections) =
+            plain_postgres::run(&database.url, shop, recipients, self.pace, &self.clock).await?;
         let mut measured = self.measured(Row::Plain, &outcome, meter.stop().await?);
+        drop(connections);
         let row = connect(&database.url)
             .await?
             .query_one(

@@ -15,14 +15,18 @@ use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
 use crate::databases::connect;
-use crate::load::{self, Keys, Outcome, Pace};
+use crate::load::{Keys, Outcome, Pace};
 use crate::shop::{GIFT, Shop};
 
 /// Connections of a usual pool.
 pub const CONNECTIONS: u32 = 16;
 
+/// The connections that were measured. Kept until their CPU time is read: PostgreSQL has a process for
+/// each, and what a process that ended has used can't be told from the work of others.
+pub struct Connections(#[expect(dead_code, reason = "held open, not used")] Vec<Caller>);
+
 /// Places orders of `recipients` gifts straight in the database of `url`.
-pub async fn run(url: &str, shop: &Shop, recipients: u64, pace: Pace, clock: &Clock) -> Result<Outcome> {
+pub async fn run(url: &str, shop: &Shop, recipients: u64, pace: Pace, clock: &Clock) -> Result<(Outcome, Connections)> {
     let setup = connect(url).await?;
     let kind = kind();
     let names: [&'static str; 2] = [kind.order_type.into(), kind.card_type.into()];
@@ -46,7 +50,7 @@ pub async fn run(url: &str, shop: &Shop, recipients: u64, pace: Pace, clock: &Cl
             loop {
                 let sent = Instant::now();
                 if sent >= until {
-                    return anyhow::Ok(outcome);
+                    return anyhow::Ok((outcome, caller));
                 }
                 let placed = caller.place(&shop, &Keys::TimeOrdered.next(&clock), recipients, &clock).await?;
                 if placed {
@@ -57,7 +61,13 @@ pub async fn run(url: &str, shop: &Shop, recipients: u64, pace: Pace, clock: &Cl
             }
         });
     }
-    load::total(working).await
+    let (mut total, mut callers) = (Outcome::empty()?, Vec::new());
+    while let Some(ended) = working.join_next().await {
+        let (outcome, caller) = ended??;
+        total.add(outcome)?;
+        callers.push(caller);
+    }
+    Ok((total, Connections(callers)))
 }
 
 fn kind() -> OrderKind {
