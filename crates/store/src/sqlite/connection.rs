@@ -1,5 +1,7 @@
 //! Opening the database: its durability, and its migrations.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ const STATEMENTS: usize = 128;
 
 /// The one connection that writes, with all migrations applied.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    make_private(path)?;
     let mut connection = Connection::open(path)?;
     prepare(&connection)?;
     // FULL: a commit is on the disk when it returns, which an acknowledged order relies on.
@@ -36,6 +39,12 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     prepare(&connection)?;
     connection.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;")?;
     Ok(connection)
+}
+
+/// A new database is its owner's alone, as the files beside it then are: it holds people's addresses.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    made.map(drop).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display()).into()))
 }
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
@@ -77,4 +86,23 @@ fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
         StoreError::Broken(text) => broken(format!("no schema_migrations: {text}")),
         other => other,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_new_database_is_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("giftd.db");
+        let _open = open_writer(&path).expect("a database");
+        for entry in std::fs::read_dir(folder.path()).expect("the folder") {
+            let entry = entry.expect("a file");
+            let mode = entry.metadata().expect("its metadata").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", entry.path().display());
+        }
+    }
 }
