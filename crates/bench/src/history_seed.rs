@@ -12,7 +12,7 @@ use giftd_domain::money::{Currency, Money};
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::{Schedule, SendTiming};
-use giftd_store::{Placed, SettleDelivery, Store, StoreError};
+use giftd_store::{Placed, SettleDelivery, Store, StoreError, Work};
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan as _};
@@ -166,14 +166,16 @@ impl Seed {
         let lease = SignedDuration::from_hours(24);
         let mut in_hand: Vec<ClaimedDelivery> = Vec::new();
         loop {
-            let claimed = store.claim_deliveries(self.now, lease, limits::CLAIM_DELIVERIES * 4).await?;
+            let claimed = store.claim_deliveries(Work::Everyone, self.now, lease, limits::CLAIM_DELIVERIES * 4).await?;
             let is_last = claimed.is_empty();
             in_hand.extend(claimed);
             while in_hand.len() >= IN_PROGRESS + limits::SETTLE_DELIVERIES || is_last && in_hand.len() > IN_PROGRESS {
                 let most = limits::SETTLE_DELIVERIES.min(in_hand.len() - IN_PROGRESS);
                 let sent: Vec<_> = in_hand.drain(..most).map(|delivery| self.sent(&delivery)).collect();
                 let count = u64::try_from(sent.len())?;
-                let settled = store.settle_deliveries(sent, self.now, clock.entropy()).await?;
+                let settled = store
+                    .settle_deliveries(sent, &giftd_domain::gifts::Reminders::default(), self.now, clock.entropy())
+                    .await?;
                 if settled.settled != count {
                     bail!("{count} deliveries were claimed, {} could be settled", settled.settled);
                 }
@@ -189,6 +191,7 @@ impl Seed {
         let settlement = Settlement {
             account_id: delivery.account_id,
             gift: delivery.gift,
+            kind: delivery.kind,
             claim: delivery.claim,
             outcome: DeliveryOutcome::Sent { at: self.now },
         };

@@ -127,7 +127,7 @@ impl Caller {
                 .await?,
             insert_delivery: client
                 .prepare(
-                    "INSERT INTO deliveries (account_id, order_id, position, run_at, due_at) VALUES ($1, $2, $3, $4, $4)",
+                    "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at) VALUES ($1, $2, $3, 'GIFT', $4, $4)",
                 )
                 .await?,
             client,

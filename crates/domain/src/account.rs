@@ -1,6 +1,7 @@
-//! An account: the balances of an organization in one environment, and the only way to move them.
+//! An account: the balances of an organization in one environment, and the only way to move them; and its
+//! clock.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::access::Environment;
 use crate::ids::{AccountId, OrganizationId, TimeId};
@@ -23,6 +24,53 @@ pub struct Account {
     pub balances: Postings,
     /// The last id that an order or entry of it got.
     pub last_id: Option<TimeId>,
+    /// Its clock.
+    pub clock: AccountClock,
+}
+
+/// An account's clock: what orders, gifts, events and entries of it are dated by. It runs with the node's
+/// clock, `ahead` of it by what a sandbox's `POST /sandbox/clock` has added; in production by nothing.
+///
+/// Rows that say when work is due (`run_at`, `wake_at`) hold the node's time, so that one look finds what
+/// is due in all accounts; when an account's clock has moved, what waits comes nearer by as much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountClock {
+    /// How far it is ahead of the node's.
+    pub ahead: SignedDuration,
+    /// Where it stands while it is being moved.
+    pub moving: Option<ClockMove>,
+}
+
+/// A clock on its way from due instant to due instant. Until it arrives, only who holds the move works
+/// for the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockMove {
+    /// What the clock shows.
+    pub at: Timestamp,
+    /// What it will show at the end.
+    pub target: Timestamp,
+    /// The number of the latest claim of the move; only with it can it go on.
+    pub claim: i64,
+    /// When another node may take the move over, by the node's clock.
+    pub lease_end: Timestamp,
+}
+
+impl AccountClock {
+    /// What it shows when the node's clock shows `node`; while it is being moved, where it stands.
+    pub fn time(&self, node: Timestamp) -> Timestamp {
+        self.moving.map_or_else(|| self.shown_at(node), |moving| moving.at)
+    }
+
+    /// What it shows at an instant of the node's clock, whether it stands or not: who moves a clock works with
+    /// instants of the node's clock that are still to come.
+    pub fn shown_at(&self, node: Timestamp) -> Timestamp {
+        node.saturating_add(self.ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The instant of the node's clock at which it shows `time`.
+    pub fn node_time(&self, time: Timestamp) -> Timestamp {
+        time.saturating_sub(self.ahead).unwrap_or(Timestamp::MIN)
+    }
 }
 
 /// Why money can't be moved.
@@ -44,7 +92,14 @@ pub enum CannotPost {
 impl Account {
     /// An account as it starts.
     pub fn new(account_id: AccountId, organization_id: OrganizationId, environment: Environment) -> Self {
-        Self { account_id, organization_id, environment, balances: Postings::default(), last_id: None }
+        Self {
+            account_id,
+            organization_id,
+            environment,
+            balances: Postings::default(),
+            last_id: None,
+            clock: AccountClock::default(),
+        }
     }
 
     /// The next id of an order or entry.
@@ -99,6 +154,20 @@ impl Account {
     pub fn issue(&mut self, cents: i64, order: &str, now: Timestamp, entropy: u128) -> Result<Entry, CannotPost> {
         let pending = positive(cents)?.checked_neg().ok_or(CannotPost::Impossible)?;
         self.post(EntryType::Issue, order, Postings { pending, issued: cents, ..Postings::default() }, now, entropy)
+    }
+
+    /// Takes back an order of `cents` that was canceled: pending → available.
+    pub fn cancel(&mut self, cents: i64, order: &str, now: Timestamp, entropy: u128) -> Result<Entry, CannotPost> {
+        let pending = positive(cents)?.checked_neg().ok_or(CannotPost::Impossible)?;
+        let postings = Postings { pending, available: cents, ..Postings::default() };
+        self.post(EntryType::Refund, order, postings, now, entropy)
+    }
+
+    /// Returns `cents` of gifts that expired: issued → available.
+    pub fn refund(&mut self, cents: i64, order: &str, now: Timestamp, entropy: u128) -> Result<Entry, CannotPost> {
+        let issued = positive(cents)?.checked_neg().ok_or(CannotPost::Impossible)?;
+        let postings = Postings { issued, available: cents, ..Postings::default() };
+        self.post(EntryType::Refund, order, postings, now, entropy)
     }
 
     /// Play money up to the start's amount, where a sandbox has fallen too low.
@@ -159,6 +228,29 @@ mod tests {
         assert_eq!(account.issue(101, "o", NOW, 1), Err(CannotPost::Impossible));
         account.issue(100, "o", NOW, 1).expect("an issue");
         assert_eq!(account.balances, Postings { funding: -100, available: 0, pending: 0, issued: 100 });
+    }
+
+    #[test]
+    fn what_is_canceled_returns_from_pending_and_what_expires_from_issued() {
+        let mut account = account(Environment::Production);
+        account.charge(1_000, "r", NOW, 1).expect("a charge");
+        account.hold(600, "o", NOW, 1).expect("a hold");
+        let entry = account.cancel(200, "o", NOW, 1).expect("a refund");
+        assert_eq!((entry.entry_type, entry.available_after), (EntryType::Refund, 600));
+        account.issue(400, "o", NOW, 1).expect("an issue");
+        assert_eq!(account.cancel(1, "o", NOW, 1), Err(CannotPost::Impossible));
+        account.refund(280, "o", NOW, 1).expect("a refund");
+        assert_eq!(account.balances, Postings { funding: -1_000, available: 880, pending: 0, issued: 120 });
+        assert_eq!(account.refund(121, "o", NOW, 1), Err(CannotPost::Impossible));
+    }
+
+    #[test]
+    fn an_accounts_clock_runs_ahead_of_the_nodes_and_stands_while_it_is_moved() {
+        let at = |seconds| Timestamp::from_second(seconds).expect("an instant");
+        let mut clock = AccountClock { ahead: SignedDuration::from_secs(100), moving: None };
+        assert_eq!((clock.time(at(5)), clock.node_time(at(105))), (at(105), at(5)));
+        clock.moving = Some(ClockMove { at: at(300), target: at(400), claim: 1, lease_end: at(60) });
+        assert_eq!((clock.time(at(5)), clock.shown_at(at(5)), clock.node_time(at(300))), (at(300), at(105), at(200)));
     }
 
     #[test]

@@ -138,6 +138,17 @@ pub struct GiftId {
     pub position: u32,
 }
 
+/// One gift as the database has it: without its order's type, which the database knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GiftKey {
+    /// The account that placed the order.
+    pub account_id: AccountId,
+    /// The order.
+    pub order: TimeId,
+    /// The recipient's position, from 1.
+    pub position: u32,
+}
+
 /// The `recipientId` on the wire: `OT01K3V9…-00001`.
 impl fmt::Display for GiftId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

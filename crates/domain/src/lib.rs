@@ -16,6 +16,7 @@ pub mod money;
 pub mod orders;
 pub mod problems;
 pub mod schedule;
+pub mod templates;
 pub mod text;
 
 pub use jiff::Timestamp;

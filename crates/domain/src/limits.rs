@@ -81,6 +81,60 @@ pub const EXPIRY_HOURS: i64 = 180 * 24;
 /// The same with the refund option: 30 days.
 pub const EXPIRY_HOURS_WITH_REFUND: i64 = 30 * 24;
 
+/// Minutes to its instant that a scheduled order must have left to be canceled.
+pub const CANCEL_MINUTES: i64 = 60;
+/// Resends of one gift in 24 hours of real time.
+pub const RESENDS_A_DAY: u32 = 10;
+/// Gifts that one app may move to another address in 24 hours of real time: a stolen token must not take
+/// every outstanding gift.
+pub const MOVES_A_DAY: u32 = 100;
+/// Minutes that a verification's link is good for, and in which [`VERIFICATIONS_SHORTLY`] may be asked for.
+pub const VERIFICATION_MINUTES: i64 = 10;
+/// Verification mails of one gift in [`VERIFICATION_MINUTES`].
+pub const VERIFICATIONS_SHORTLY: usize = 3;
+/// Verification mails of one gift in 24 hours.
+pub const VERIFICATIONS_A_DAY: usize = 10;
+/// Hours that a recipient's session lasts.
+pub const SESSION_HOURS: i64 = 12;
+/// Days after a gift's expiry that a revealed code can still be seen.
+pub const CODE_SHOWN_DAYS: i64 = 30;
+/// Wrong links and verifications that one address may try in a minute before 429.
+pub const GUESSES_A_MINUTE: u32 = 20;
+/// Seconds that a recipient's page waits for a supplier before it says that the code is being prepared.
+pub const SUPPLIER_SECONDS: u64 = 10;
+/// Redemptions that one look takes to ask their supplier again.
+pub const ASK_AGAIN_REDEMPTIONS: u32 = 50;
+/// Gifts that one transaction reminds of or expires.
+pub const TURN_GIFTS: u32 = 500;
+/// Codes that one transaction imports.
+pub const IMPORT_CODES: usize = 1_000;
+/// Bytes of a file of codes.
+pub const CODES_BYTES: usize = 64 * 1024 * 1024;
+/// Characters of a code or its PIN.
+pub const CODE_CHARACTERS: usize = 200;
+
+/// Templates of one account, deleted ones too.
+pub const TEMPLATES: usize = 1_000;
+/// Previews that an account may mail on a day (UTC, real time).
+pub const TEST_MAILS_A_DAY: u32 = 10;
+/// Bytes of a logo's file.
+pub const LOGO_BYTES: usize = 1024 * 1024;
+/// Pixels of a logo's width and height, as it is kept.
+pub const LOGO_PIXELS: u32 = 600;
+/// Characters of an organization's postal line.
+pub const POSTAL_LINE_CHARACTERS: usize = 300;
+
+/// Captured mails that a sandbox keeps.
+pub const SANDBOX_MAILS: usize = 1_000;
+/// Days of real time that it keeps them.
+pub const SANDBOX_MAIL_DAYS: i64 = 7;
+/// Days that one call may move a sandbox's clock.
+pub const CLOCK_DAYS: i64 = 400;
+/// Events up to which such a call answers when all have happened; above it answers 202 at once.
+pub const CLOCK_EVENTS: u64 = 5_000;
+/// Seconds that a node may keep a clock that it moves without a step; then another goes on.
+pub const CLOCK_LEASE_SECONDS: i64 = 30;
+
 /// Cents that a sandbox account starts with and is refilled to.
 pub const SANDBOX_CENTS: i64 = 1_000_000;
 /// Cents below which it is refilled.

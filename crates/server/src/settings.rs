@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use config::{Config, Environment, File, FileFormat, Value, ValueKind};
+use giftd_domain::gifts::Reminders;
+use giftd_domain::limits;
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
@@ -53,6 +56,8 @@ pub struct Settings {
     pub mail_retry_base: Duration,
     /// How long a node may keep a delivery that it claimed.
     pub delivery_lease: Duration,
+    /// How long before its expiry a gift's recipient is reminded.
+    pub reminders: Reminders,
     /// Requests a minute of one production app, where that is limited.
     pub rate_limit_production: Option<u32>,
     /// Requests a minute of one sandbox app, where that is limited.
@@ -271,6 +276,7 @@ impl fmt::Display for Settings {
             ("mail_rate", self.mail_rate.unwrap_or(0).to_string()),
             ("mail_retry_base", written(self.mail_retry_base)),
             ("delivery_lease", written(self.delivery_lease)),
+            ("reminders", self.reminders.to_string()),
             ("rate_limit_production", self.rate_limit_production.unwrap_or(0).to_string()),
             ("rate_limit_sandbox", self.rate_limit_sandbox.unwrap_or(0).to_string()),
             ("fx_max_age", written(self.fx_max_age)),
@@ -373,6 +379,7 @@ impl Values {
         let mail_rate = self.number("mail_rate", 0, 100_000);
         let mail_retry_base = self.duration("mail_retry_base", Duration::from_millis(1), Duration::from_hours(24));
         let delivery_lease = self.duration("delivery_lease", Duration::from_millis(500), Duration::from_hours(1));
+        let reminders = self.checked("reminders", "durations up to 179d such as 7d,1d, or none", reminders);
         let rate_limit_production = self.number("rate_limit_production", 0, 1_000_000_000);
         let rate_limit_sandbox = self.number("rate_limit_sandbox", 0, 1_000_000_000);
         let fx_max_age = self.duration("fx_max_age", Duration::from_millis(1), Duration::from_hours(24 * 3_660));
@@ -407,6 +414,7 @@ impl Values {
             mail_rate: not_zero(mail_rate?),
             mail_retry_base: mail_retry_base?,
             delivery_lease: delivery_lease?,
+            reminders: reminders?,
             rate_limit_production: not_zero(rate_limit_production?),
             rate_limit_sandbox: not_zero(rate_limit_sandbox?),
             fx_max_age: fx_max_age?,
@@ -598,9 +606,32 @@ fn written(duration: Duration) -> String {
         .map_or_else(|| format!("{milliseconds}ms"), |(unit, size)| format!("{}{unit}", milliseconds / size))
 }
 
+/// Durations with commas between them; all before any gift that isn't refunded expires.
+fn reminders(text: &str) -> Option<Reminders> {
+    if text == "none" {
+        return Some(Reminders::default());
+    }
+    let longest = Duration::from_hours(limits::EXPIRY_HOURS.unsigned_abs() - 24);
+    let before = text.split(',').map(|one| {
+        let before = duration(one.trim()).filter(|before| (Duration::from_secs(1)..=longest).contains(before))?;
+        SignedDuration::try_from(before).ok()
+    });
+    before.collect::<Option<Vec<_>>>().map(Reminders::new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reminders_are_durations_or_none() {
+        for (text, written) in [("7d,1d", "7d,1d"), ("1h, 36h", "36h,1h"), ("none", "none"), ("1d,1d", "1d")] {
+            assert_eq!(reminders(text).expect(text).to_string(), written);
+        }
+        for text in ["", "7", "7d,", "0s", "180d", "none,1d"] {
+            assert_eq!(reminders(text), None, "{text}");
+        }
+    }
 
     fn from(file: &str, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         Settings::from_layers(Some(file), environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())))
@@ -636,7 +667,7 @@ mod tests {
                 "{line} has no comment"
             );
         }
-        assert_eq!(known().len(), 19 + SECRETS.len());
+        assert_eq!(known().len(), 20 + SECRETS.len());
     }
 
     #[test]

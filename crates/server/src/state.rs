@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use giftd_domain::access::App;
+use giftd_domain::Timestamp;
+use giftd_domain::access::{App, Environment};
 use giftd_domain::catalog::Reference;
 use giftd_domain::ids::AccountId;
 use giftd_domain::limits;
@@ -136,6 +137,15 @@ impl Giftd {
         }
         let load = async { found(self.store.account_settings(account).await) };
         looked_up(self.account_settings.try_get_with(account, load).await)
+    }
+
+    /// The time by the clock of an account: the node's, but in a sandbox, whose clock may have been moved.
+    pub async fn account_time(&self, account: AccountId, environment: Environment) -> Result<Timestamp, StoreError> {
+        let now = self.clock.now();
+        if environment == Environment::Production {
+            return Ok(now);
+        }
+        Ok(self.store.account(account).await?.map_or(now, |account| account.clock.time(now)))
     }
 
     async fn load_reference(&self) -> Result<Arc<Reference>, StoreError> {

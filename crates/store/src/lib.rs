@@ -2,6 +2,7 @@
 //! [`PostgresStore`] keep it. What is decided is decided by `giftd_domain` inside the transaction;
 //! only SQL is written twice. Each promise here has a test in `tests/conformance`, on both.
 
+mod answers;
 mod migrations;
 mod postgres;
 mod sqlite;
@@ -12,23 +13,35 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use giftd_domain::Timestamp;
 use giftd_domain::access::{App, Environment, Organization};
-use giftd_domain::account::Account;
+use giftd_domain::account::{Account, AccountClock};
 use giftd_domain::catalog::{Catalog, ChoiceRange, Reference};
 use giftd_domain::fx::StoredRate;
-use giftd_domain::gifts::{ClaimedDelivery, Settlement};
+use giftd_domain::gifts::events::GiftEvent;
+use giftd_domain::gifts::redemption::{
+    AskAgain, GiftAtHand, KnownCard, NewCode, Redemption, RedemptionId, Reserve, Reserved, Sealed, Stock, Supplied,
+};
+use giftd_domain::gifts::verification::{VerificationRequested, Verified};
+use giftd_domain::gifts::{ClaimedDelivery, Reminders};
 use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
-use giftd_domain::ids::{AccountId, OrderId, OrganizationId};
+use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
+use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
+use giftd_domain::templates::{SenderLook, Template, TemplateContent};
 use jiff::SignedDuration;
 
+pub use crate::answers::*;
 pub use crate::postgres::PostgresStore;
 pub use crate::sqlite::SqliteStore;
 
 /// One business operation a method, done or not done: on `Ok` what it says is durable, on `Err`
 /// nothing happened, unless the connection broke at the commit ([`StoreError::Unavailable`]), where
 /// asking again with the same key or reference tells.
+///
+/// `now` is the node's time everywhere but in [`PlaceOrder`]; what is recorded of an account is dated by the
+/// account's clock ([`giftd_domain::account::AccountClock`]), which is the same but in a sandbox that was
+/// moved ahead.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     // --- the database itself ---
@@ -67,7 +80,7 @@ pub trait Store: Send + Sync + 'static {
         environment: Environment,
     ) -> Result<Option<Account>, StoreError>;
 
-    /// An account with its balances.
+    /// An account with its balances and its clock.
     async fn account(&self, account: AccountId) -> Result<Option<Account>, StoreError>;
 
     /// What the account has set for its orders.
@@ -76,6 +89,15 @@ pub trait Store: Send + Sync + 'static {
     /// Sets the range of an organization's choice cards, in minor units, for both its accounts.
     /// `false` where there is no such organization.
     async fn set_choice_range(&self, organization: OrganizationId, range: ChoiceRange) -> Result<bool, StoreError>;
+
+    /// Who sends the mails of an account, beside what each order says.
+    async fn sender_look(&self, account: AccountId) -> Result<Option<SenderLook>, StoreError>;
+
+    /// Sets or removes an organization's logo, a PNG. `false` where there is no such organization.
+    async fn set_logo(&self, organization: OrganizationId, png: Option<Vec<u8>>) -> Result<bool, StoreError>;
+
+    /// Sets or removes an organization's postal line. `false` where there is no such organization.
+    async fn set_postal_line(&self, organization: OrganizationId, line: Option<&str>) -> Result<bool, StoreError>;
 
     /// Adds an app; its client id must be new.
     async fn create_app(&self, app: &App) -> Result<(), StoreError>;
@@ -93,6 +115,35 @@ pub trait Store: Send + Sync + 'static {
     /// Revokes an app for ever; again is no error. `false` where there is no such app.
     async fn revoke_app(&self, client_id: &str, now: Timestamp) -> Result<bool, StoreError>;
 
+    // --- templates ---
+
+    /// An account's templates, the default first, then by number; none that was deleted.
+    async fn templates(&self, account: AccountId) -> Result<Vec<Template>, StoreError>;
+
+    /// Adds a template, with the next number of the account. None, and nothing happens, where the account has
+    /// [`giftd_domain::limits::TEMPLATES`], deleted ones too.
+    async fn create_template(
+        &self,
+        account: AccountId,
+        content: &TemplateContent,
+    ) -> Result<Option<Template>, StoreError>;
+
+    /// Replaces all of a template. None where the account has no such template.
+    async fn replace_template(
+        &self,
+        account: AccountId,
+        template: TemplateId,
+        content: &TemplateContent,
+    ) -> Result<Option<Template>, StoreError>;
+
+    /// Deletes a template: no new order can name it, those that do still render it.
+    async fn delete_template(
+        &self,
+        account: AccountId,
+        template: TemplateId,
+        now: Timestamp,
+    ) -> Result<TemplateDeletion, StoreError>;
+
     // --- reference data ---
 
     /// The version of [`Self::reference`], cheap to ask for.
@@ -100,6 +151,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The listed catalog, the rates, and their version.
     async fn reference(&self) -> Result<Reference, StoreError>;
+
+    /// A branded card that was ever imported, listed or not.
+    async fn branded_card(&self, product_id: &str) -> Result<Option<KnownCard>, StoreError>;
 
     /// Replaces the catalog: products that are missing from `catalog` are no longer listed, their orders
     /// stay. Refused as a whole, with the product ids, where a product ever imported would change its
@@ -130,7 +184,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Page<Entry>, StoreError>;
 
     /// Recomputes every balance from the postings and every pending amount from the gifts, and compares
-    /// all counts with the rows. Reads everything.
+    /// all counts with the rows: what was refunded with the ledger and the gifts, what is redeemed and reserved
+    /// of each gift with its redemptions, the stock with the codes. Reads everything.
     async fn verify_ledger(&self) -> Result<LedgerReport, StoreError>;
 
     // --- orders ---
@@ -156,161 +211,208 @@ pub trait Store: Send + Sync + 'static {
         page: PageRequest,
     ) -> Result<Page<OrderSummary>, StoreError>;
 
-    // --- deliveries ---
+    /// Cancels a scheduled order ([`giftd_domain::orders::OrderSummary::cancel`]): its mails are gone, its gifts
+    /// CANCELED, its whole cost is available again (one REFUND).
+    async fn cancel_order(
+        &self,
+        account: AccountId,
+        order: OrderId,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<Cancellation, StoreError>;
 
-    /// Claims up to `limit` deliveries that are due at `now`, oldest due first, for `lease`: until then
-    /// nobody else gets them. Orders whose first delivery this is go from PENDING to IN_PROGRESS.
+    /// Sends gifts of an order again ([`Resend::decide`]), all that it decides or nothing: each has a new mail
+    /// due now, whatever became of an earlier one, a RESENT event and a row of who asked; one that moves has its
+    /// new address, the next link version and no verification waiting. Money doesn't move. Of calls at once
+    /// each decides on what the one before has left.
+    async fn resend(&self, command: Resend) -> Result<Resent, StoreError>;
+
+    /// The events of an order's gifts ([`giftd_domain::gifts::events`]), newest first; of one instant those of
+    /// the last position first, and of one gift the last number first. None where the account has no such order.
+    async fn order_events(
+        &self,
+        account: AccountId,
+        order: OrderId,
+        page: PageRequest,
+    ) -> Result<Option<Page<GiftEvent>>, StoreError>;
+
+    /// All PENDING scheduled orders of all accounts, by the instant they go out.
+    async fn waiting_schedules(&self) -> Result<Vec<WaitingSchedule>, StoreError>;
+
+    /// Moves the instant of a PENDING scheduled order from `from` to `to`, with its mails. `false`, and nothing
+    /// happens, where its instant isn't `from` (any more) or it isn't PENDING.
+    async fn move_schedule(
+        &self,
+        account: AccountId,
+        order: OrderId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    // --- mails about gifts ---
+
+    /// Claims up to `limit` mails that are due at `now`, oldest due first, for `lease`: until then nobody else
+    /// gets them. Orders whose first mail this is go from PENDING to IN_PROGRESS.
     async fn claim_deliveries(
         &self,
+        work: Work,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError>;
 
-    /// Settles outcomes, each only with the number of the latest claim. SENT and FAILED end the delivery
-    /// and move the gift's cost from pending to issued, in one entry for each order; whoever settles an
-    /// order's last open gift completes it (and gives its failed gifts their `expires_at`). A retry is
-    /// due at `retry_at` (aligned with `settlements`).
+    /// Settles outcomes, each only with the number of the latest claim. SENT and FAILED end the mail; a retry is
+    /// due at `retry_at`. Outcomes of [`giftd_domain::gifts::MailKind::Gift`] are recorded in the gift (with an
+    /// event for SENT and FAILED), and its first SENT or FAILED moves its cost from pending to issued, in one
+    /// entry for each order; whoever settles an order's last open gift completes it (and gives its failed gifts
+    /// their `expires_at`). A gift that gets its `expires_at` turns next when `reminders` say.
     async fn settle_deliveries(
         &self,
         settlements: Vec<SettleDelivery>,
+        reminders: &Reminders,
         now: Timestamp,
         entropy: u128,
     ) -> Result<Settled, StoreError>;
 
     /// What waits to be delivered.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError>;
-}
 
-/// An outcome, and when to try again where it is a retry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettleDelivery {
-    /// What became of it.
-    pub settlement: Settlement,
-    /// When a retry is due; ignored for SENT and FAILED.
-    pub retry_at: Timestamp,
-}
+    // --- gifts ---
 
-/// What a settlement did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// Outcomes that counted.
-    pub settled: u64,
-    /// Outcomes that were dropped, because the claim was taken over or settled before.
-    pub dropped: u64,
-    /// Orders that became COMPLETE.
-    pub completed_orders: u64,
-}
+    /// Turns up to [`giftd_domain::limits::TURN_GIFTS`] gifts whose next instant is `until` or before, oldest
+    /// first ([`giftd_domain::gifts::Gift::turn`]): a reminder's mail is due, or what is open is void, with an
+    /// EXPIRED event, and what returns of it is available, with a REFUNDED event and one REFUND entry for each
+    /// order and instant. Each is dated `until`, or, by [`Work::Moving`], its own next instant. Never twice,
+    /// whoever calls at once.
+    async fn turn_gifts(
+        &self,
+        work: Work,
+        until: Timestamp,
+        reminders: &Reminders,
+        entropy: u128,
+    ) -> Result<Turned, StoreError>;
 
-/// What waits to be delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Deliveries due now and not claimed.
-    pub due: u64,
-    /// The instant since which the oldest of them is due.
-    pub oldest_due: Option<Timestamp>,
-}
+    /// A gift for its recipient's page.
+    async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError>;
 
-/// What became of placing an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Placed {
-    /// It is placed.
-    New(Box<Order>),
-    /// The key has an order already, placed by the same or by another request.
-    Known {
-        /// That order.
-        order_id: OrderId,
-        /// Whether it was asked for with the same request.
-        same_request: bool,
-    },
-    /// It costs more than is available; nothing happened, and the key is free.
-    Insufficient {
-        /// Cents it costs.
-        required: i64,
-        /// Cents there are.
-        available: i64,
-    },
-}
+    /// Asks for a verification mail: it is due now (a waiting one is replaced), with an event. Limited by
+    /// [`giftd_domain::gifts::verification::may_request`]; a refused one doesn't count.
+    async fn request_verification(
+        &self,
+        gift: GiftKey,
+        link_version: u32,
+        now: Timestamp,
+    ) -> Result<VerificationRequested, StoreError>;
 
-/// A movement of money by an operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperatorEntry {
-    /// Whose.
-    pub account_id: AccountId,
-    /// [`EntryType::Charge`] or [`EntryType::Transfer`].
-    pub entry_type: EntryType,
-    /// Cents, above 0.
-    pub cents: i64,
-    /// Counts once for an account and type.
-    pub reference: String,
-    /// The operator's time.
-    pub now: Timestamp,
-    /// Random bits for the id.
-    pub entropy: u128,
-}
+    /// Uses a verification, once; with an event.
+    async fn verify(
+        &self,
+        gift: GiftKey,
+        link_version: u32,
+        number: u32,
+        now: Timestamp,
+    ) -> Result<Verified, StoreError>;
 
-/// What became of an operator's entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OperatorOutcome {
-    /// Posted now.
-    Posted(Entry),
-    /// The reference was posted before with the same amount; nothing moved.
-    Known,
-    /// The reference was posted before with another amount; nothing moved.
-    OtherAmount {
-        /// The amount then, in cents.
-        cents: i64,
-    },
-    /// A debit of more than there is; nothing moved.
-    Insufficient {
-        /// Cents there are.
-        available: i64,
-    },
-    /// No such account.
-    NoAccount,
-}
+    /// Reserves a part of a gift for a redemption ([`giftd_domain::gifts::Gift::may_reserve`]). The same id again
+    /// is answered with what became of it. Whatever is asked for at once, never more than there is.
+    async fn reserve(&self, command: Reserve) -> Result<Reserved, StoreError>;
 
-/// What an import did, or with `dry_run` would do. Where `refused` isn't empty, nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CatalogImport {
-    /// Products that are new or listed again.
-    pub added: Vec<String>,
-    /// Products that stay, changed or not.
-    pub kept: Vec<String>,
-    /// Products that are no longer listed.
-    pub removed: Vec<String>,
-    /// Products whose currency or kind would change.
-    pub refused: Vec<String>,
-}
+    /// Settles a reserved redemption by what its supplier said: with a code that part is redeemed, with an event;
+    /// else it is open again, or expires at once where the gift's time is over. Again, or after another outcome,
+    /// nothing happens. None where there is no such redemption; else the redemption as it stands.
+    async fn settle_redemption(
+        &self,
+        gift: GiftKey,
+        id: RedemptionId,
+        supplied: Supplied,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<Option<Redemption>, StoreError>;
 
-/// What the books say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LedgerReport {
-    /// Accounts looked at.
-    pub accounts: u64,
-    /// Entries summed.
-    pub entries: u64,
-    /// Orders looked at.
-    pub orders: u64,
-    /// What doesn't agree, a sentence each; empty when the books balance.
-    pub differences: Vec<String>,
-}
+    /// Reserved redemptions whose supplier is to be asked again at `now`, oldest first; each is due again at
+    /// [`giftd_domain::gifts::redemption::ask_again_at`], so that no two nodes ask at once.
+    async fn claim_redemptions(&self, now: Timestamp, limit: u32) -> Result<Vec<AskAgain>, StoreError>;
 
-/// Why the database did not do it.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It can't be reached, is full, or is restarting: worth another try.
-    #[error("the database is unavailable: {0}")]
-    Unavailable(Arc<str>),
-    /// Too much waits to be written: worth another try.
-    #[error("too many writes wait")]
-    Full,
-    /// Migrations are missing or from a newer version.
-    #[error("the database's schema does not fit: {0}")]
-    Schema(Arc<str>),
-    /// A bug, or a database that was tampered with.
-    #[error("the database holds or was given something impossible: {0}")]
-    Broken(Arc<str>),
+    // --- codes ---
+
+    /// Adds codes of a product, all or none; those that are there already are skipped.
+    async fn import_codes(
+        &self,
+        product_id: &str,
+        codes: Vec<NewCode>,
+        now: Timestamp,
+    ) -> Result<CodesImport, StoreError>;
+
+    /// Hands out a code, oldest import first, to a redemption: the same one each time that this redemption asks,
+    /// and to no other ever. None where there is none in stock.
+    async fn take_code(
+        &self,
+        product_id: &str,
+        face_value: i64,
+        redemption: RedemptionId,
+        now: Timestamp,
+    ) -> Result<Option<Sealed>, StoreError>;
+
+    /// All codes, counted, by product and face value.
+    async fn stock(&self) -> Result<Vec<Stock>, StoreError>;
+
+    // --- the sandbox ---
+
+    /// Begins to move an account's clock by `by` (above zero), with a claim until
+    /// [`giftd_domain::limits::CLOCK_LEASE_SECONDS`] after `now`. None, and nothing happens, where it is being
+    /// moved already. From here on [`Work::Everyone`] leaves the account alone.
+    async fn begin_move(
+        &self,
+        account: AccountId,
+        by: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Option<AccountClock>, StoreError>;
+
+    /// Takes over moves whose claim's lease has ended: accounts and clocks, with a new claim each.
+    async fn take_over_moves(&self, now: Timestamp) -> Result<Vec<(AccountId, AccountClock)>, StoreError>;
+
+    /// What waits in an account up to an instant of the node's clock.
+    async fn due_until(&self, account: AccountId, until: Timestamp) -> Result<Due, StoreError>;
+
+    /// Sets a moving clock to `at` (the account's time, never back) and renews the claim. `false`, and nothing
+    /// happens, where `claim` isn't the latest: someone else goes on.
+    async fn step_clock(
+        &self,
+        account: AccountId,
+        claim: i64,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Ends a move: the clock runs on from its target, and what waits in the account comes nearer by as much
+    /// as it moved. `false`, and nothing happens, where `claim` isn't the latest.
+    async fn end_move(&self, account: AccountId, claim: i64, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Keeps captured mails of an account; one with a known `message_id` replaces that one and keeps its place. Of
+    /// all only the last [`giftd_domain::limits::SANDBOX_MAILS`] stay, and none longer than
+    /// [`giftd_domain::limits::SANDBOX_MAIL_DAYS`].
+    async fn keep_mails(
+        &self,
+        account: AccountId,
+        mails: Vec<CapturedMail>,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<(), StoreError>;
+
+    /// Captured mails of an account that aren't too old at `now`, newest first, of a recipient (without regard
+    /// to case) or an order where asked for.
+    async fn kept_mails(
+        &self,
+        account: AccountId,
+        to: Option<&str>,
+        order: Option<OrderId>,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<CapturedMail>, StoreError>;
+
+    /// Counts one more preview of an account on the UTC day of `now`: how many are left then. None, and nothing
+    /// happens, where there were [`giftd_domain::limits::TEST_MAILS_A_DAY`].
+    async fn count_test_mail(&self, account: AccountId, now: Timestamp) -> Result<Option<u32>, StoreError>;
 }
 
 /// The store of a database URL: `sqlite:PATH` or `postgres://…`, with its migrations applied.

@@ -11,11 +11,18 @@ pub(crate) struct Migration {
 }
 
 /// All steps, in order.
-pub(crate) const ALL: &[Migration] = &[Migration {
-    number: 1,
-    sqlite: include_str!("../migrations/0001_spine.sqlite.sql"),
-    postgres: include_str!("../migrations/0001_spine.postgres.sql"),
-}];
+pub(crate) const ALL: &[Migration] = &[
+    Migration {
+        number: 1,
+        sqlite: include_str!("../migrations/0001_spine.sqlite.sql"),
+        postgres: include_str!("../migrations/0001_spine.postgres.sql"),
+    },
+    Migration {
+        number: 2,
+        sqlite: include_str!("../migrations/0002_life.sqlite.sql"),
+        postgres: include_str!("../migrations/0002_life.postgres.sql"),
+    },
+];
 
 /// The number of the last step.
 pub(crate) fn latest() -> i64 {

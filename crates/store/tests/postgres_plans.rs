@@ -16,7 +16,7 @@ use giftd_domain::money::Money;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::SendTiming;
-use giftd_store::{OperatorEntry, Placed, SettleDelivery, Store};
+use giftd_store::{OperatorEntry, Placed, SettleDelivery, Store, Work};
 use jiff::SignedDuration;
 use tokio_postgres::{Client, NoTls};
 
@@ -50,7 +50,8 @@ async fn reads_little(url: String) {
     }
     let mut sent = 0;
     loop {
-        let claimed = store.claim_deliveries(NOW, SignedDuration::from_mins(1), 200).await.expect("claims");
+        let claimed =
+            store.claim_deliveries(Work::Everyone, NOW, SignedDuration::from_mins(1), 200).await.expect("claims");
         if claimed.is_empty() {
             break;
         }
@@ -59,12 +60,16 @@ async fn reads_little(url: String) {
             settlement: Settlement {
                 account_id: delivery.account_id,
                 gift: delivery.gift,
+                kind: delivery.kind,
                 claim: delivery.claim,
                 outcome: DeliveryOutcome::Sent { at: NOW },
             },
             retry_at: NOW,
         });
-        store.settle_deliveries(settlements.collect(), NOW, 1).await.expect("settled");
+        store
+            .settle_deliveries(settlements.collect(), &giftd_domain::gifts::Reminders::default(), NOW, 1)
+            .await
+            .expect("settled");
     }
     let orders = GROUPS * ORDERS + 10;
     assert_eq!(u64::try_from(sent), Ok(orders));

@@ -1,6 +1,8 @@
 //! Orders: what was asked for, what was placed, how it stands.
 
+pub mod cancel;
 pub mod place;
+pub mod resend;
 
 use jiff::Timestamp;
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use giftd_domain::gifts::ClaimedDelivery;
 use giftd_domain::limits;
-use giftd_store::{Store, StoreError};
+use giftd_store::{Store, StoreError, Work};
 use jiff::SignedDuration;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -195,7 +195,7 @@ impl Claims {
         }
         let claimed = clock.elapsed();
         let lease = SignedDuration::try_from(shared.delivery.lease()).unwrap_or(SignedDuration::MAX);
-        let deliveries = store.claim_deliveries(clock.now(), lease, limit).await?;
+        let deliveries = store.claim_deliveries(Work::Everyone, clock.now(), lease, limit).await?;
         let left = if deliveries.len() < limit as usize { Left::Nothing } else { Left::More };
         for delivery in deliveries {
             let place = InHand::take(&shared.in_hand);

@@ -82,7 +82,15 @@ async fn filters_combine_with_and() {
     let books = id(&bed.post_as(&token, BRANDED, &books).await.json["data"]);
     // The first two are picked up for delivery by their age, the third stays.
     let lease = SignedDuration::from_secs(60);
-    assert_eq!(bed.giftd.store.claim_deliveries(bed.clock.now(), lease, 2).await.expect("claimed").len(), 2);
+    assert_eq!(
+        bed.giftd
+            .store
+            .claim_deliveries(giftd_store::Work::Everyone, bed.clock.now(), lease, 2)
+            .await
+            .expect("claimed")
+            .len(),
+        2
+    );
     let bed = Bed { token, ..bed };
     for (query, expected) in [
         ("?orderType=ONE_TIME", vec![&books, &pick, &cedar]),

@@ -9,7 +9,7 @@ use giftd_domain::access::Environment;
 use giftd_domain::gifts::{DeliveryOutcome, DeliveryStatus, Settlement};
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::schedule::SendTiming;
-use giftd_store::SettleDelivery;
+use giftd_store::{SettleDelivery, Work};
 use jiff::SignedDuration;
 
 use crate::bed::{Bed, DEADLINE, Node, addresses, funded, order, place};
@@ -24,7 +24,7 @@ async fn a_dead_nodes_claim_is_taken_over_when_its_lease_ends_and_its_outcome_no
         let account = funded(store.as_ref(), &bed.clock, Environment::Production).await;
         let id = place(store.as_ref(), order(&bed.clock, account, &addresses(3), SendTiming::Immediate)).await;
         let now = bed.clock.now();
-        let claimed = store.claim_deliveries(now, lease, 100).await.expect("claimed");
+        let claimed = store.claim_deliveries(Work::Everyone, now, lease, 100).await.expect("claimed");
         assert_eq!(claimed.len(), 3);
         (account, id, claimed, now + lease)
     };
@@ -39,12 +39,21 @@ async fn a_dead_nodes_claim_is_taken_over_when_its_lease_ends_and_its_outcome_no
         settlement: Settlement {
             account_id: delivery.account_id,
             gift: delivery.gift,
+            kind: delivery.kind,
             claim: delivery.claim,
             outcome: DeliveryOutcome::Failed { at: bed.clock.now(), error: "from the dead".to_owned() },
         },
         retry_at: bed.clock.now(),
     });
-    let settled = node.store().settle_deliveries(late.collect(), bed.clock.now(), bed.clock.entropy()).await;
+    let settled = node
+        .store()
+        .settle_deliveries(
+            late.collect(),
+            &giftd_domain::gifts::Reminders::default(),
+            bed.clock.now(),
+            bed.clock.entropy(),
+        )
+        .await;
     let settled = settled.expect("an answer");
     assert_eq!((settled.settled, settled.dropped), (0, 3));
     assert_eq!(node.complete(id).await, completed);

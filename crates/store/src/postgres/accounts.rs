@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use giftd_domain::account::Account;
+use giftd_domain::account::{Account, AccountClock, ClockMove};
 use giftd_domain::ids::{AccountId, OrganizationId};
 use giftd_domain::ledger::Postings;
+use jiff::SignedDuration;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
@@ -16,7 +17,8 @@ use super::rows::{Columns as _, time_id, uuid};
 
 /// The columns that [`account`] reads.
 pub(super) const COLUMNS: &str =
-    "account_id, organization_id, environment, funding, available, pending, issued, last_id";
+    "account_id, organization_id, environment, funding, available, pending, issued, last_id,
+    clock_ahead, clock_at, clock_target, clock_claim, clock_lease_end";
 
 /// Accounts whose rows the transaction holds.
 pub(super) type Held = BTreeMap<AccountId, Account>;
@@ -68,7 +70,23 @@ pub(super) fn account(row: &Row) -> Result<Account, Failure> {
             issued: row.value("issued")?,
         },
         last_id: row.value::<Option<Uuid>>("last_id")?.map(time_id),
+        clock: clock(row)?,
     })
+}
+
+/// The columns of an account that are its clock.
+pub(super) fn clock(row: &Row) -> Result<AccountClock, Failure> {
+    let moving = match (
+        row.optional_instant("clock_at")?,
+        row.optional_instant("clock_target")?,
+        row.optional_instant("clock_lease_end")?,
+    ) {
+        (Some(at), Some(target), Some(lease_end)) => {
+            Some(ClockMove { at, target, claim: row.value("clock_claim")?, lease_end })
+        }
+        _ => None,
+    };
+    Ok(AccountClock { ahead: SignedDuration::from_micros(row.value("clock_ahead")?), moving })
 }
 
 /// Writes balances and last ids back.

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
-use giftd_domain::gifts::ClaimedDelivery;
+use giftd_domain::account::AccountClock;
+use giftd_domain::gifts::{ClaimedDelivery, MailKind};
 use giftd_domain::ids::{AccountId, GiftId, OrderId, TimeId};
 use giftd_domain::money::{Currency, Money};
 use giftd_domain::orders::OrderStatus;
+use giftd_domain::templates::TemplateContent;
 use jiff::SignedDuration;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -64,7 +66,7 @@ pub(super) async fn claim_deliveries(
 async fn take_due(connection: &Connection, now: Timestamp, limit: u32) -> Result<Keys, Failure> {
     let statement = connection
         .prepare_cached(
-            "SELECT account_id, order_id, position FROM deliveries
+            "SELECT account_id, order_id, position FROM mails
              WHERE run_at <= $1 ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED",
         )
         .await?;
@@ -86,7 +88,7 @@ async fn claim(
 ) -> Result<(Vec<Row>, HashMap<(AccountId, TimeId), Mailing>), Failure> {
     let raise = connection
         .prepare_cached(
-            "UPDATE deliveries d SET run_at = $4, claim = d.claim + 1, tried_since = COALESCE(d.tried_since, $5)
+            "UPDATE mails d SET run_at = $4, claim = d.claim + 1, tried_since = COALESCE(d.tried_since, $5)
              FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[]) AS w (account_id, order_id, position)
              WHERE d.account_id = w.account_id AND d.order_id = w.order_id AND d.position = w.position",
         )
@@ -96,7 +98,7 @@ async fn claim(
             "SELECT w.account_id, w.order_id, w.position, d.claim, d.send_number, d.due_at, d.tried_since,
                 g.email, g.first_name, g.last_name, g.company, g.department, g.amount, g.delivery_attempts, g.link_version
              FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[]) AS w (account_id, order_id, position),
-                LATERAL (SELECT claim, send_number, due_at, tried_since FROM deliveries
+                LATERAL (SELECT claim, send_number, due_at, tried_since FROM mails
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position LIMIT 1) d,
                 LATERAL (SELECT * FROM gifts
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position LIMIT 1) g",
@@ -184,6 +186,8 @@ fn delivery(row: &Row, mailings: &HashMap<(AccountId, TimeId), Mailing>) -> Resu
     Ok(ClaimedDelivery {
         account_id,
         environment: mailing.environment,
+        clock: AccountClock::default(),
+        kind: MailKind::Gift,
         gift: GiftId { order: mailing.order_id, position: row.count("position")? },
         claim: row.value("claim")?,
         send_number: row.count("send_number")?,
@@ -197,13 +201,16 @@ fn delivery(row: &Row, mailings: &HashMap<(AccountId, TimeId), Mailing>) -> Resu
         sender_name: mailing.sender_name.clone(),
         subject: mailing.subject.clone(),
         message: mailing.message.clone(),
+        template: TemplateContent::first(""),
+        refund_option: false,
+        expires_at: None,
     })
 }
 
 /// What waits to be delivered.
 pub(super) async fn backlog(connection: &Connection, now: Timestamp) -> Result<Backlog, Failure> {
     let statement = connection
-        .prepare_cached("SELECT COUNT(*) AS due, MIN(run_at) AS oldest_due FROM deliveries WHERE run_at <= $1")
+        .prepare_cached("SELECT COUNT(*) AS due, MIN(run_at) AS oldest_due FROM mails WHERE run_at <= $1")
         .await?;
     let row = connection.query_one(&statement, &[&micros(now)]).await?;
     Ok(Backlog { due: row.count("due")?, oldest_due: row.optional_instant("oldest_due")? })

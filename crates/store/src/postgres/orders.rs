@@ -29,7 +29,8 @@ pub(super) async fn order(connection: &Connection, account: AccountId, id: Order
     let gifts = connection
         .prepare_cached(
             "SELECT position, email, first_name, last_name, company, department, amount, cost, delivery_status,
-                delivery_attempts, delivery_error, sent_at, redemption_status, redeemed_at, expires_at, refunded
+                delivery_attempts, delivery_error, sent_at, redemption_status, redeemed_at, expires_at, refunded,
+                redeemed, reserved, voided, link_version
              FROM gifts WHERE account_id = $1 AND order_id = $2 ORDER BY position",
         )
         .await?;
@@ -139,7 +140,11 @@ fn gift(row: &Row) -> Result<Gift, Failure> {
         redemption_status: row.named("redemption_status")?,
         redeemed_at: row.optional_instant("redeemed_at")?,
         expires_at: row.optional_instant("expires_at")?,
+        redeemed: row.value("redeemed")?,
+        reserved: row.value("reserved")?,
+        voided: row.value("voided")?,
         refunded: row.value("refunded")?,
+        link_version: row.count("link_version")?,
     })
 }
 

@@ -416,8 +416,8 @@ async fn add_deliveries(batch: &mut Batch<'_>, new: &[New<'_>]) -> Result<(), Fa
     let gifts: Vec<i64> = new.iter().map(|order| signed(order.command.gifts.len())).collect::<Result<_, _>>()?;
     batch
         .add(
-            "INSERT INTO deliveries (account_id, order_id, position, run_at, due_at)
-             SELECT w.account_id, w.order_id, position, w.run_at, w.run_at
+            "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at)
+             SELECT w.account_id, w.order_id, position, 'GIFT', w.run_at, w.run_at
              FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::BIGINT[])
                     AS w (account_id, order_id, run_at, gifts),
                 generate_series(1, w.gifts) AS position",

@@ -72,7 +72,7 @@ async fn begin(
             "SELECT w.n, g.delivery_status, g.cost, o.refund_option, o.kind_id, o.status, o.open_gifts
              FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::BIGINT[])
                     WITH ORDINALITY AS w (account_id, order_id, position, claim, n),
-                LATERAL (SELECT 1 FROM deliveries
+                LATERAL (SELECT 1 FROM mails
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position
                         AND claim = w.claim LIMIT 1 FOR UPDATE SKIP LOCKED) d,
                 LATERAL (SELECT delivery_status, cost FROM gifts
@@ -189,7 +189,7 @@ impl Outcomes {
         let keys = |of: &[usize]| (pick(&self.accounts, of), pick(&self.orders, of), pick(&self.positions, of));
         if !ended.is_empty() {
             let (accounts, orders, positions) = keys(&ended);
-            let sql = "DELETE FROM deliveries d
+            let sql = "DELETE FROM mails d
                  USING unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[]) AS w (account_id, order_id, position)
                  WHERE d.account_id = w.account_id AND d.order_id = w.order_id AND d.position = w.position";
             batch.add(sql, parameters![accounts, orders, positions]).await?;
@@ -197,7 +197,7 @@ impl Outcomes {
         if !repeated.is_empty() {
             let (accounts, orders, positions) = keys(&repeated);
             // The claim is over: its number settles nothing any more.
-            let sql = "UPDATE deliveries d SET run_at = w.run_at, claim = d.claim + 1
+            let sql = "UPDATE mails d SET run_at = w.run_at, claim = d.claim + 1
                  FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::BIGINT[])
                     AS w (account_id, order_id, position, run_at)
                  WHERE d.account_id = w.account_id AND d.order_id = w.order_id AND d.position = w.position";

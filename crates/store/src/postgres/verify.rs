@@ -44,7 +44,7 @@ const PROOFS: [&str; 7] = [
      FULL JOIN (SELECT account_id, COUNT(*) n, SUM(total_cost) cents FROM orders GROUP BY 1) o USING (account_id)
      WHERE (u.n, u.cents) IS DISTINCT FROM (o.n, o.cents)",
     "SELECT format('account %s: a waiting gift of order %s has no delivery', account_id, order_id) FROM gifts g
-     WHERE delivery_status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM deliveries d
+     WHERE delivery_status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM mails d
         WHERE d.account_id = g.account_id AND d.order_id = g.order_id AND d.position = g.position)",
 ];
 

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
-use giftd_domain::gifts::{ClaimedDelivery, Recipient};
+use giftd_domain::account::AccountClock;
+use giftd_domain::gifts::{ClaimedDelivery, MailKind, Recipient};
 use giftd_domain::ids::{AccountId, GiftId, OrderId, TimeId};
 use giftd_domain::money::{Currency, Money};
 use giftd_domain::orders::OrderStatus;
+use giftd_domain::templates::TemplateContent;
 use jiff::SignedDuration;
 use rusqlite::params;
 
@@ -47,9 +49,9 @@ pub(super) fn claim_deliveries(
     let mut claims = group
         .connection()
         .prepare_cached(
-            "UPDATE deliveries SET run_at = ?2, claim = claim + 1, tried_since = COALESCE(tried_since, ?1)
+            "UPDATE mails SET run_at = ?2, claim = claim + 1, tried_since = COALESCE(tried_since, ?1)
              WHERE (account_id, order_id, position) IN (
-                SELECT account_id, order_id, position FROM deliveries INDEXED BY deliveries_by_run_at
+                SELECT account_id, order_id, position FROM mails INDEXED BY mails_by_run_at
                 WHERE run_at <= ?1 ORDER BY run_at LIMIT ?3)
              RETURNING account_id, order_id, position, claim, send_number, due_at, tried_since",
         )?
@@ -124,6 +126,8 @@ fn delivery(group: &Group<'_>, claim: Claim, mailing: &Mailing) -> Result<Claime
             Ok(ClaimedDelivery {
                 account_id: claim.account,
                 environment: mailing.environment,
+                clock: AccountClock::default(),
+                kind: MailKind::Gift,
                 gift: GiftId { order: mailing.order_id, position: claim.position },
                 claim: claim.claim,
                 send_number: claim.send_number,
@@ -143,6 +147,9 @@ fn delivery(group: &Group<'_>, claim: Claim, mailing: &Mailing) -> Result<Claime
                 sender_name: mailing.sender_name.clone(),
                 subject: mailing.subject.clone(),
                 message: mailing.message.clone(),
+                template: TemplateContent::first(""),
+                refund_option: false,
+                expires_at: None,
             })
         })?;
     Ok(delivery)

@@ -5,13 +5,15 @@
 
 use std::collections::HashMap;
 
+use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
-use giftd_domain::account::Account;
+use giftd_domain::account::{Account, AccountClock, ClockMove};
 use giftd_domain::history::{OrderKind, Span};
 use giftd_domain::ids::{AccountId, OrganizationId, TimeId};
 use giftd_domain::ledger::{Entry, EntryType, Postings};
 use giftd_domain::orders::OrderStatus;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use jiff::SignedDuration;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::{Column, Named, name};
 use crate::StoreError;
@@ -228,7 +230,8 @@ impl Drop for Group<'_> {
 pub(super) fn read_account(connection: &Connection, account: AccountId) -> Result<Option<Account>, StoreError> {
     let found = connection
         .prepare_cached(
-            "SELECT organization_id, environment, funding, available, pending, issued, last_id
+            "SELECT organization_id, environment, funding, available, pending, issued, last_id,
+                clock_ahead, clock_at, clock_target, clock_claim, clock_lease_end
              FROM accounts WHERE account_id = ?1",
         )?
         .query_row([account.0], |row| {
@@ -243,10 +246,24 @@ pub(super) fn read_account(connection: &Connection, account: AccountId) -> Resul
                     issued: row.get(5)?,
                 },
                 last_id: row.get::<_, Option<Column<TimeId>>>(6)?.map(|id| id.0),
+                clock: clock(row, 7)?,
             })
         })
         .optional()?;
     Ok(found)
+}
+
+/// An account's clock: `clock_ahead, clock_at, clock_target, clock_claim, clock_lease_end`, from column `first`.
+pub(super) fn clock(row: &Row<'_>, first: usize) -> rusqlite::Result<AccountClock> {
+    let instant =
+        |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<Column<Timestamp>>>(column)?.map(|at| at.0));
+    let moving = match (instant(first + 1)?, instant(first + 2)?, instant(first + 4)?) {
+        (Some(at), Some(target), Some(lease_end)) => {
+            Some(ClockMove { at, target, claim: row.get(first + 3)?, lease_end })
+        }
+        _ => None,
+    };
+    Ok(AccountClock { ahead: SignedDuration::from_micros(row.get(first)?), moving })
 }
 
 #[cfg(test)]
@@ -264,7 +281,9 @@ mod tests {
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().expect("a database");
-        connection.execute_batch(crate::migrations::ALL[0].sqlite).expect("a schema");
+        for migration in crate::migrations::ALL {
+            connection.execute_batch(migration.sqlite).expect("a schema");
+        }
         connection
     }
 

@@ -169,7 +169,7 @@ const PROOFS: [&str; 9] = [
      LEFT JOIN (SELECT account_id, COUNT(*) n, SUM(total_cost) cents FROM orders GROUP BY account_id) o USING (account_id)
      WHERE (u.n, u.cents) IS NOT (COALESCE(o.n, 0), COALESCE(o.cents, 0))",
     "SELECT 'account ' || account_id || ': a waiting gift of order ' || hex(order_id) || ' has no delivery' FROM gifts g
-     WHERE delivery_status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM deliveries d
+     WHERE delivery_status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM mails d
         WHERE (d.account_id, d.order_id, d.position) = (g.account_id, g.order_id, g.position))",
     "SELECT 'account ' || account_id || ': ' || COALESCE(c.n, 0) || ' orders counted in span ' || span || ', there are '
         || COALESCE(o.n, 0)

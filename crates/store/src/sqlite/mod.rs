@@ -23,22 +23,32 @@ use std::path::Path;
 use async_trait::async_trait;
 use giftd_domain::Timestamp;
 use giftd_domain::access::{App, Environment, Organization};
-use giftd_domain::account::Account;
+use giftd_domain::account::{Account, AccountClock};
 use giftd_domain::catalog::{Catalog, ChoiceRange, Reference};
 use giftd_domain::fx::StoredRate;
 use giftd_domain::gifts::ClaimedDelivery;
+use giftd_domain::gifts::Reminders;
+use giftd_domain::gifts::events::GiftEvent;
+use giftd_domain::gifts::redemption::{
+    AskAgain, GiftAtHand, KnownCard, NewCode, Redemption, RedemptionId, Reserve, Reserved, Sealed, Stock, Supplied,
+};
+use giftd_domain::gifts::verification::{VerificationRequested, Verified};
 use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
 use giftd_domain::ids::{AccountId, OrderId, OrganizationId};
+use giftd_domain::ids::{GiftKey, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
+use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
+use giftd_domain::templates::{SenderLook, Template, TemplateContent};
 use jiff::SignedDuration;
 
+use self::error::broken;
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::{
-    Backlog, CatalogImport, LedgerReport, OperatorEntry, OperatorOutcome, Placed, SettleDelivery, Settled, Store,
-    StoreError,
+    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
+    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, WaitingSchedule, Work,
 };
 
 /// SQLite in a file. One process serves from it; the command line may work beside it.
@@ -218,6 +228,7 @@ impl Store for SqliteStore {
 
     async fn claim_deliveries(
         &self,
+        work: Work,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
@@ -228,6 +239,7 @@ impl Store for SqliteStore {
     async fn settle_deliveries(
         &self,
         settlements: Vec<SettleDelivery>,
+        reminders: &Reminders,
         now: Timestamp,
         entropy: u128,
     ) -> Result<Settled, StoreError> {
@@ -238,5 +250,219 @@ impl Store for SqliteStore {
 
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         self.readers.read(move |connection| backlog::backlog(connection, now)).await
+    }
+
+    async fn sender_look(&self, account: AccountId) -> Result<Option<SenderLook>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn set_logo(&self, organization: OrganizationId, png: Option<Vec<u8>>) -> Result<bool, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn set_postal_line(&self, organization: OrganizationId, line: Option<&str>) -> Result<bool, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn templates(&self, account: AccountId) -> Result<Vec<Template>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn create_template(
+        &self,
+        account: AccountId,
+        content: &TemplateContent,
+    ) -> Result<Option<Template>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn replace_template(
+        &self,
+        account: AccountId,
+        template: TemplateId,
+        content: &TemplateContent,
+    ) -> Result<Option<Template>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn delete_template(
+        &self,
+        account: AccountId,
+        template: TemplateId,
+        now: Timestamp,
+    ) -> Result<TemplateDeletion, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn branded_card(&self, product_id: &str) -> Result<Option<KnownCard>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn cancel_order(
+        &self,
+        account: AccountId,
+        order: OrderId,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<Cancellation, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn resend(&self, command: Resend) -> Result<Resent, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn order_events(
+        &self,
+        account: AccountId,
+        order: OrderId,
+        page: PageRequest,
+    ) -> Result<Option<Page<GiftEvent>>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn waiting_schedules(&self) -> Result<Vec<WaitingSchedule>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn move_schedule(
+        &self,
+        account: AccountId,
+        order: OrderId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn turn_gifts(
+        &self,
+        work: Work,
+        until: Timestamp,
+        reminders: &Reminders,
+        entropy: u128,
+    ) -> Result<Turned, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn request_verification(
+        &self,
+        gift: GiftKey,
+        link_version: u32,
+        now: Timestamp,
+    ) -> Result<VerificationRequested, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn verify(
+        &self,
+        gift: GiftKey,
+        link_version: u32,
+        number: u32,
+        now: Timestamp,
+    ) -> Result<Verified, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn reserve(&self, command: Reserve) -> Result<Reserved, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn settle_redemption(
+        &self,
+        gift: GiftKey,
+        id: RedemptionId,
+        supplied: Supplied,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<Option<Redemption>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn claim_redemptions(&self, now: Timestamp, limit: u32) -> Result<Vec<AskAgain>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn import_codes(
+        &self,
+        product_id: &str,
+        codes: Vec<NewCode>,
+        now: Timestamp,
+    ) -> Result<CodesImport, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn take_code(
+        &self,
+        product_id: &str,
+        face_value: i64,
+        redemption: RedemptionId,
+        now: Timestamp,
+    ) -> Result<Option<Sealed>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn stock(&self) -> Result<Vec<Stock>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn begin_move(
+        &self,
+        account: AccountId,
+        by: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Option<AccountClock>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn take_over_moves(&self, now: Timestamp) -> Result<Vec<(AccountId, AccountClock)>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn due_until(&self, account: AccountId, until: Timestamp) -> Result<Due, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn step_clock(
+        &self,
+        account: AccountId,
+        claim: i64,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn end_move(&self, account: AccountId, claim: i64, now: Timestamp) -> Result<bool, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn keep_mails(
+        &self,
+        account: AccountId,
+        mails: Vec<CapturedMail>,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<(), StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn kept_mails(
+        &self,
+        account: AccountId,
+        to: Option<&str>,
+        order: Option<OrderId>,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<CapturedMail>, StoreError> {
+        Err(broken("not there yet"))
+    }
+
+    async fn count_test_mail(&self, account: AccountId, now: Timestamp) -> Result<Option<u32>, StoreError> {
+        Err(broken("not there yet"))
     }
 }

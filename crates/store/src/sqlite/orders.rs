@@ -41,7 +41,8 @@ pub(super) fn order(connection: &Connection, account: AccountId, id: OrderId) ->
     let gifts = connection
         .prepare_cached(
             "SELECT position, email, first_name, last_name, company, department, amount, cost, delivery_status,
-                delivery_attempts, delivery_error, sent_at, redemption_status, redeemed_at, expires_at, refunded
+                delivery_attempts, delivery_error, sent_at, redemption_status, redeemed_at, expires_at, refunded,
+                redeemed, reserved, voided, link_version
              FROM gifts WHERE account_id = ?1 AND order_id = ?2 ORDER BY position",
         )?
         .query_map(params![account.0, Column(id.time)], gift)?
@@ -142,6 +143,10 @@ fn gift(row: &Row<'_>) -> rusqlite::Result<Gift> {
         redemption_status: row.get::<_, Named<_>>(12)?.0,
         redeemed_at: row.get::<_, Option<Column<_>>>(13)?.map(|at| at.0),
         expires_at: row.get::<_, Option<Column<_>>>(14)?.map(|at| at.0),
+        redeemed: row.get(16)?,
+        reserved: row.get(17)?,
+        voided: row.get(18)?,
         refunded: row.get(15)?,
+        link_version: row.get(19)?,
     })
 }

@@ -110,7 +110,7 @@ fn insert_gift(
     group
         .connection()
         .prepare_cached(
-            "INSERT INTO deliveries (account_id, order_id, position, run_at, due_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+            "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at) VALUES (?1, ?2, ?3, 'GIFT', ?4, ?4)",
         )?
         .execute(params![command.account_id.0, Column(order), position, Column(run_at)])?;
     Ok(())

@@ -59,14 +59,14 @@ fn release(group: &Group<'_>, settlement: &Settlement, retry_at: Option<Timestam
         Some(retry_at) => group
             .connection()
             .prepare_cached(
-                "UPDATE deliveries SET run_at = ?5, claim = claim + 1
+                "UPDATE mails SET run_at = ?5, claim = claim + 1
                  WHERE account_id = ?1 AND order_id = ?2 AND position = ?3 AND claim = ?4",
             )?
             .execute(params![account, order, gift.position, claim, Column(retry_at)])?,
         None => group
             .connection()
             .prepare_cached(
-                "DELETE FROM deliveries WHERE account_id = ?1 AND order_id = ?2 AND position = ?3 AND claim = ?4",
+                "DELETE FROM mails WHERE account_id = ?1 AND order_id = ?2 AND position = ?3 AND claim = ?4",
             )?
             .execute(params![account, order, gift.position, claim])?,
     };

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use giftd_domain::access::Environment;
+use giftd_domain::account::AccountClock;
+use giftd_domain::gifts::MailKind;
 use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, DeliveryStatus, Gift, RedemptionStatus};
 use giftd_domain::history::{Days, OrderFilter};
 use giftd_domain::ids::{GiftId, OrderId};
@@ -12,6 +14,7 @@ use giftd_domain::ledger::Postings;
 use giftd_domain::money::Money;
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::place::PlaceOrder;
+use giftd_domain::templates::TemplateContent;
 use giftd_store::{Backlog, SettleDelivery, Settled};
 use jiff::SignedDuration;
 
@@ -55,7 +58,9 @@ pub async fn a_claim_has_all_that_the_mail_needs(bed: Bed) {
         [ClaimedDelivery {
             account_id: world.production,
             environment: Environment::Production,
+            clock: AccountClock::default(),
             gift: GiftId { order: order.order_id, position: 1 },
+            kind: MailKind::Gift,
             claim: claimed[0].claim,
             send_number: 1,
             attempts: 0,
@@ -68,6 +73,9 @@ pub async fn a_claim_has_all_that_the_mail_needs(bed: Bed) {
             sender_name: command.email_setting.sender_name,
             subject: command.email_setting.subject,
             message: command.email_setting.message,
+            template: TemplateContent::first("Acme"),
+            refund_option: false,
+            expires_at: None,
         }]
     );
     assert!(claimed[0].claim > 0);

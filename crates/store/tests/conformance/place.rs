@@ -143,6 +143,7 @@ pub async fn what_the_rules_let_pass_is_placed_at_the_stored_rate(bed: Bed) {
         reference: &reference,
         fx_max_age: SignedDuration::from_hours(24),
         now: now(),
+        node_now: now(),
     };
     let request = Request {
         card_type: CardType::BrandedCard,

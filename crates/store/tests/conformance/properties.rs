@@ -11,7 +11,7 @@ use giftd_domain::ids::{AccountId, OrderId, TimeId};
 use giftd_domain::ledger::{EntryType, Postings};
 use giftd_domain::orders::place::{KnownKey, PlaceOrder};
 use giftd_domain::orders::{Order, OrderStatus};
-use giftd_store::{Backlog, OperatorEntry, OperatorOutcome, Placed, SettleDelivery, Settled, Store};
+use giftd_store::{Backlog, OperatorEntry, OperatorOutcome, Placed, SettleDelivery, Settled, Store, Work};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -277,7 +277,7 @@ impl<'a> Run<'a> {
             .map(|(.., waiting)| waiting.run_at)
             .collect();
         due.sort();
-        let claimed = self.store.claim_deliveries(now, lease, limit).await.expect("an answer");
+        let claimed = self.store.claim_deliveries(Work::Everyone, now, lease, limit).await.expect("an answer");
         let mut taken = Vec::new();
         for delivery in claimed {
             let (account, order) = self.model.place_of(delivery.account_id, delivery.gift.order);
@@ -331,6 +331,7 @@ impl<'a> Run<'a> {
                 settlement: giftd_domain::gifts::Settlement {
                     account_id: of.id,
                     gift: delivery,
+                    kind: giftd_domain::gifts::MailKind::Gift,
                     claim: claim.number,
                     outcome: match outcome {
                         Outcome::Sent => giftd_domain::gifts::DeliveryOutcome::Sent { at: now },
@@ -383,7 +384,11 @@ impl<'a> Run<'a> {
                 gift.expires_at = Some(now + lifetime(order.summary.refund_option));
             }
         }
-        let settled = self.store.settle_deliveries(settlements, now, entropy()).await.expect("an answer");
+        let settled = self
+            .store
+            .settle_deliveries(settlements, &giftd_domain::gifts::Reminders::default(), now, entropy())
+            .await
+            .expect("an answer");
         prop_assert_eq!(settled, expected);
         Ok(())
     }

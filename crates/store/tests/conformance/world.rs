@@ -16,7 +16,7 @@ use giftd_domain::money::Money;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, Order, OrderStatus, OrderSummary, OrderType};
 use giftd_domain::schedule::{Schedule, SendTiming};
-use giftd_store::{LedgerReport, OperatorEntry, OperatorOutcome, Placed, SettleDelivery, Settled, Store};
+use giftd_store::{LedgerReport, OperatorEntry, OperatorOutcome, Placed, SettleDelivery, Settled, Store, Work};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
@@ -233,11 +233,14 @@ impl World {
     // --- deliveries ---
 
     pub async fn claim(&self, now: Timestamp, limit: u32) -> Vec<ClaimedDelivery> {
-        self.store.claim_deliveries(now, LEASE, limit).await.expect("an answer")
+        self.store.claim_deliveries(Work::Everyone, now, LEASE, limit).await.expect("an answer")
     }
 
     pub async fn settle(&self, settlements: Vec<SettleDelivery>, now: Timestamp) -> Settled {
-        self.store.settle_deliveries(settlements, now, entropy()).await.expect("an answer")
+        self.store
+            .settle_deliveries(settlements, &giftd_domain::gifts::Reminders::default(), now, entropy())
+            .await
+            .expect("an answer")
     }
 
     /// Sends everything that is due.
@@ -332,8 +335,8 @@ pub fn scheduled(send_at: Timestamp) -> SendTiming {
 // --- outcomes ---
 
 fn outcome(delivery: &ClaimedDelivery, outcome: DeliveryOutcome, retry_at: Timestamp) -> SettleDelivery {
-    let ClaimedDelivery { account_id, gift, claim, .. } = *delivery;
-    SettleDelivery { settlement: Settlement { account_id, gift, claim, outcome }, retry_at }
+    let ClaimedDelivery { account_id, gift, kind, claim, .. } = *delivery;
+    SettleDelivery { settlement: Settlement { account_id, gift, kind, claim, outcome }, retry_at }
 }
 
 pub fn sent(delivery: &ClaimedDelivery, at: Timestamp) -> SettleDelivery {

@@ -30,6 +30,8 @@ pub struct Rules<'a> {
     pub fx_max_age: SignedDuration,
     /// The account's time.
     pub now: Timestamp,
+    /// The node's time, which the age of rates goes by.
+    pub node_now: Timestamp,
 }
 
 /// What an account has set for its orders.
@@ -37,7 +39,7 @@ pub struct Rules<'a> {
 pub struct AccountSettings {
     /// The organization's range for choice cards, in minor units; else the product's.
     pub choice_range: Option<ChoiceRange>,
-    /// The account's templates.
+    /// The account's templates, but for deleted ones.
     pub templates: Vec<TemplateId>,
     /// The one for orders that name none.
     pub default_template: TemplateId,
@@ -61,7 +63,7 @@ impl Request {
         let template_id = self.check_email_setting(rules, &mut problems);
         let product = self.check_product(rules, &mut problems);
         let rate = match &product {
-            Some(product) => rules.reference.rate(product.currency, rules.now, rules.fx_max_age),
+            Some(product) => rules.reference.rate(product.currency, rules.node_now, rules.fx_max_age),
             None => Ok(None),
         };
         let known_rate = rate.ok();

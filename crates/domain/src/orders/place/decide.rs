@@ -127,7 +127,7 @@ impl PlaceOrder {
     }
 
     /// From when on its gifts may be delivered: at once (whatever the order's id says of the time), or
-    /// at the scheduled instant.
+    /// at the scheduled instant. By the account's clock.
     pub fn run_at(&self) -> Timestamp {
         match &self.timing {
             SendTiming::Immediate => self.now,
@@ -151,7 +151,11 @@ impl PlaceOrder {
                 redemption_status: RedemptionStatus::Unredeemed,
                 redeemed_at: None,
                 expires_at: None,
+                redeemed: 0,
+                reserved: 0,
+                voided: 0,
                 refunded: None,
+                link_version: 1,
             })
             .collect();
         let summary = OrderSummary {

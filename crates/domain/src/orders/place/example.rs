@@ -112,6 +112,7 @@ impl World {
             reference: &self.reference,
             fx_max_age: SignedDuration::from_hours(24),
             now: now(),
+            node_now: now(),
         }
     }
 }

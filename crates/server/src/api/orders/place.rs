@@ -140,12 +140,20 @@ async fn check(
     let (reference, settings) = tokio::try_join!(giftd.reference(), giftd.account_settings(caller.account_id()))?;
     let settings = settings.ok_or_else(|| ApiError::internal("an app's account doesn't exist"))?;
     let (account_id, app) = (caller.account_id(), caller.app.clone());
-    let (now, entropy) = (giftd.clock.now(), giftd.clock.entropy());
+    let now = giftd.account_time(account_id, caller.environment()).await?;
+    let (node_now, entropy) = (giftd.clock.now(), giftd.clock.entropy());
     let fx_max_age = SignedDuration::try_from(giftd.settings.fx_max_age).unwrap_or(SignedDuration::MAX);
     let is_large = request.recipients.len() > limits::RECIPIENTS_CHECKED_INLINE;
     let check = move || {
-        let rules =
-            Rules { account_id, creator: &app.name, settings: &settings, reference: &reference, fx_max_age, now };
+        let rules = Rules {
+            account_id,
+            creator: &app.name,
+            settings: &settings,
+            reference: &reference,
+            fx_max_age,
+            now,
+            node_now,
+        };
         let checked = request.check(&rules, entropy).map(Box::new);
         (request, checked)
     };

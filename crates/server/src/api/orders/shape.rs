@@ -319,7 +319,11 @@ mod tests {
                 redemption_status: RedemptionStatus::Unredeemed,
                 redeemed_at: None,
                 expires_at: None,
+                redeemed: 0,
+                reserved: 0,
+                voided: 0,
                 refunded: None,
+                link_version: 1,
             }],
         };
         let expected = format!(

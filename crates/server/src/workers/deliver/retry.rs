@@ -35,8 +35,13 @@ pub(super) fn settlement(
             DeliveryOutcome::Retry { at: retry_at, error: text }
         }
     };
-    let settlement =
-        Settlement { account_id: delivery.account_id, gift: delivery.gift, claim: delivery.claim, outcome };
+    let settlement = Settlement {
+        account_id: delivery.account_id,
+        gift: delivery.gift,
+        kind: delivery.kind,
+        claim: delivery.claim,
+        outcome,
+    };
     SettleDelivery { settlement, retry_at }
 }
 
@@ -52,10 +57,12 @@ fn backoff(base: Duration, attempts: u32, random: u128) -> Duration {
 #[cfg(test)]
 mod tests {
     use giftd_domain::access::Environment;
-    use giftd_domain::gifts::Recipient;
+    use giftd_domain::account::AccountClock;
+    use giftd_domain::gifts::{MailKind, Recipient};
     use giftd_domain::ids::{AccountId, GiftId, OrderId, TimeId};
     use giftd_domain::money::Money;
     use giftd_domain::orders::OrderType;
+    use giftd_domain::templates::TemplateContent;
 
     use super::*;
 
@@ -69,7 +76,9 @@ mod tests {
         ClaimedDelivery {
             account_id: AccountId(1),
             environment: Environment::Production,
+            clock: AccountClock::default(),
             gift: GiftId { order: OrderId { order_type: OrderType::OneTime, time: TimeId::from_bits(1) }, position: 1 },
+            kind: MailKind::Gift,
             claim: 7,
             send_number: 1,
             attempts,
@@ -88,6 +97,9 @@ mod tests {
             sender_name: "Acme".to_owned(),
             subject: "A gift".to_owned(),
             message: None,
+            template: TemplateContent::first("Acme"),
+            refund_option: false,
+            expires_at: None,
         }
     }
 

@@ -31,7 +31,12 @@ async fn settle(shared: &Shared, group: Vec<SettleDelivery>) {
     let begun = shared.delivery.clock().elapsed();
     while let Some(mut group) = groups.pop() {
         let clock = shared.delivery.clock();
-        match shared.delivery.store().settle_deliveries(group.clone(), clock.now(), clock.entropy()).await {
+        match shared
+            .delivery
+            .store()
+            .settle_deliveries(group.clone(), &shared.delivery.giftd.settings.reminders, clock.now(), clock.entropy())
+            .await
+        {
             Ok(settled) => {
                 shared.unsettled.store(false, Ordering::Relaxed);
                 wait = SHORTEST_WAIT;
