@@ -12,5 +12,6 @@ pub mod measures;
 pub mod serve;
 pub mod settings;
 pub mod state;
+pub mod supplier;
 pub mod tokens;
 pub mod workers;

@@ -9,6 +9,7 @@ use giftd_domain::catalog::Reference;
 use giftd_domain::ids::AccountId;
 use giftd_domain::limits;
 use giftd_domain::orders::place::AccountSettings;
+use giftd_domain::templates::SenderLook;
 use giftd_store::{Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use moka::future::Cache;
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::measures;
 use crate::settings::Settings;
+use crate::supplier::InStock;
 use crate::tokens::Tokens;
 
 /// One node.
@@ -49,6 +51,8 @@ pub struct Giftd {
     reference: watch::Sender<Option<Arc<Reference>>>,
     apps: Cache<String, Arc<App>>,
     account_settings: Cache<AccountId, Arc<AccountSettings>>,
+    sender_looks: Cache<AccountId, Arc<SenderLook>>,
+    in_stock: Cache<(), Arc<InStock>>,
 }
 
 /// Why something isn't remembered: it doesn't exist, or the database didn't answer.
@@ -72,6 +76,8 @@ impl Giftd {
             reference: watch::Sender::new(None),
             apps: Cache::builder().max_capacity(limits::APPS_REMEMBERED).time_to_live(remember).build(),
             account_settings: Cache::builder().max_capacity(limits::ACCOUNTS_REMEMBERED).time_to_live(remember).build(),
+            sender_looks: Cache::builder().max_capacity(limits::SENDER_LOOKS_REMEMBERED).time_to_live(remember).build(),
+            in_stock: Cache::builder().max_capacity(1).time_to_live(remember).build(),
             store,
             settings,
             keys,
@@ -137,6 +143,26 @@ impl Giftd {
         }
         let load = async { found(self.store.account_settings(account).await) };
         looked_up(self.account_settings.try_get_with(account, load).await)
+    }
+
+    /// Which imported codes can be handed out, at most [`limits::MEMORY_SECONDS`] old.
+    pub async fn in_stock(&self) -> Result<Arc<InStock>, StoreError> {
+        let load = async { Ok::<_, StoreError>(Arc::new(InStock::of(&self.store.stock().await?))) };
+        self.in_stock.try_get_with((), load).await.map_err(|error| StoreError::clone(&error))
+    }
+
+    /// Asks the database for an account's settings the next time: they were changed here.
+    pub async fn forget_account_settings(&self, account: AccountId) {
+        self.account_settings.invalidate(&account).await;
+    }
+
+    /// Who sends an account's mails, at most [`limits::MEMORY_SECONDS`] old.
+    pub async fn sender_look(&self, account: AccountId) -> Result<Option<Arc<SenderLook>>, StoreError> {
+        if let Some(look) = self.sender_looks.get(&account).await {
+            return Ok(Some(look));
+        }
+        let load = async { found(self.store.sender_look(account).await) };
+        looked_up(self.sender_looks.try_get_with(account, load).await)
     }
 
     /// The time by the clock of an account: the node's, but in a sandbox, whose clock may have been moved.

@@ -23,6 +23,7 @@ impl Workers {
     /// Starts them.
     pub fn start(delivery: Delivery) -> Self {
         deliver::describe_metrics();
+        crate::supplier::describe_metrics();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         // What is in hand is sent within half a lease; the other half is for settling it.
         let drain = delivery.giftd.settings.delivery_lease;
