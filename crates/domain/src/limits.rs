@@ -160,6 +160,8 @@ pub const QUOTAS_REMEMBERED: u64 = 50_000;
 pub const APPS_REMEMBERED: u64 = 100_000;
 /// Accounts whose settings one node remembers; more are looked up again.
 pub const ACCOUNTS_REMEMBERED: u64 = 100_000;
+/// Accounts whose sender's look one node remembers: with a logo each, that is most of its memory.
+pub const SENDER_LOOKS_REMEMBERED: u64 = 200;
 /// Seconds that a node may act on what it remembers of an app or an account's settings; revocation
 /// must be known everywhere within 5 seconds.
 pub const MEMORY_SECONDS: u64 = 3;

@@ -40,10 +40,16 @@ scopes! {
     OrdersRead;
     /// `orders.write`
     OrdersWrite;
+    /// `orders.cancel`
+    OrdersCancel;
     /// `catalog.read`
     CatalogRead;
     /// `balance.read`
     BalanceRead;
+    /// `templates.read`
+    TemplatesRead;
+    /// `templates.write`
+    TemplatesWrite;
 }
 
 /// An app whose token is good, has the scope `S`, and has requests left.

@@ -9,11 +9,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
+use giftd_domain::gifts::events::EventType;
 use giftd_domain::gifts::{DeliveryStatus, RedemptionStatus};
 use giftd_domain::history::{Page, PageRequest};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::money::Money;
+use giftd_domain::orders::resend::SkipReason;
 use giftd_domain::orders::{CardType, OrderStatus, OrderType};
+use giftd_domain::templates::Alignment;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use strum::VariantArray as _;
@@ -78,6 +81,9 @@ names! {
     OrderStatusName(OrderStatus): OrderStatus::VARIANTS;
     DeliveryStatusName(DeliveryStatus): DeliveryStatus::VARIANTS;
     RedemptionStatusName(RedemptionStatus): RedemptionStatus::VARIANTS;
+    EventTypeName(EventType): EventType::VARIANTS;
+    SkipReasonName(SkipReason): SkipReason::VARIANTS;
+    AlignmentName(Alignment): Alignment::VARIANTS;
     TimingTypeName(TimingType): TimingType::VARIANTS;
     PriceTypeName(PriceType): PriceType::VARIANTS;
     // Not ISSUE, which moves nothing of what clients see.
@@ -181,6 +187,15 @@ impl<T> Paged<T> {
         };
         Self { data: page.items.into_iter().map(shape).collect(), pagination }
     }
+}
+
+/// The page of `all`, in their order, and how many there are: for lists that are in memory as a whole.
+pub fn page_of<T>(all: impl Iterator<Item = T>, page: PageRequest) -> Page<T> {
+    let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+    let size = usize::try_from(page.page_size).unwrap_or(usize::MAX);
+    let all: Vec<T> = all.collect();
+    let total = u64::try_from(all.len()).unwrap_or(u64::MAX);
+    Page { items: all.into_iter().skip(offset).take(size).collect(), total }
 }
 
 /// An answer in JSON.

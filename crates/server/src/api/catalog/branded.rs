@@ -12,7 +12,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::caller::{Caller, CatalogRead};
-use crate::api::catalog::page_of;
 use crate::api::error::ApiError;
 use crate::api::path::PathPart;
 use crate::api::query::Query;
@@ -126,7 +125,7 @@ pub async fn list_branded(
                 text::folded(&card.brand_name).contains(words) || text::folded(&card.product_name).contains(words)
             })
     });
-    Ok(wire::json(StatusCode::OK, &Paged::new(page_of(found, page), page, BrandedCardBody::from)))
+    Ok(wire::json(StatusCode::OK, &Paged::new(wire::page_of(found, page), page, BrandedCardBody::from)))
 }
 
 /// Get branded card

@@ -12,7 +12,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::caller::{Caller, CatalogRead};
-use crate::api::catalog::page_of;
 use crate::api::error::ApiError;
 use crate::api::path::PathPart;
 use crate::api::query::Query;
@@ -89,7 +88,10 @@ pub async fn list_choice(
     let found = reference.catalog.choice.values();
     let found =
         found.filter(|card| search.as_ref().is_none_or(|words| text::folded(&card.product_name).contains(words)));
-    Ok(wire::json(StatusCode::OK, &Paged::new(page_of(found, page), page, |card| ChoiceCardBody::new(card, range))))
+    Ok(wire::json(
+        StatusCode::OK,
+        &Paged::new(wire::page_of(found, page), page, |card| ChoiceCardBody::new(card, range)),
+    ))
 }
 
 /// Get choice card
