@@ -1,5 +1,6 @@
 //! The token of a gift's link: the gift, its link version and a MAC under a key that isn't in the
 //! database. Nobody who reads the database can redeem, and the link can be made again at any time.
+//! So is the token of a verification's link, which stands behind the gift's.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +17,16 @@ const MAC_BYTES: usize = 16;
 const GIFT_BYTES: usize = 32;
 /// Characters of a token: base64url of both.
 const TOKEN_CHARACTERS: usize = (GIFT_BYTES + MAC_BYTES) / 3 * 4;
-/// What the key is used for here, so that no MAC made for another purpose is ever a link.
-const PURPOSE: &[u8] = b"giftd gift link 1";
+/// Bytes of the MAC in a verification's token: 136 bits, so that number and MAC fill their characters.
+const VERIFICATION_MAC_BYTES: usize = 17;
+/// Bytes of a verification's number.
+const NUMBER_BYTES: usize = 4;
+/// Characters of a verification's token: base64url of both.
+const VERIFICATION_CHARACTERS: usize = (NUMBER_BYTES + VERIFICATION_MAC_BYTES) / 3 * 4;
+/// What the key is used for, so that no MAC made for one purpose is ever good for another.
+const GIFT_PURPOSE: &[u8] = b"giftd gift link 1";
+/// See [`GIFT_PURPOSE`].
+const VERIFICATION_PURPOSE: &[u8] = b"giftd verification 1";
 
 /// What a link opens: a gift, as long as the link has the gift's current version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +43,8 @@ pub struct GiftLink {
 
 /// The 64 characters after `/r/` of a gift's link.
 pub fn token(key: &SecretKey, gift: GiftLink) -> String {
-    let mut bytes = [0; GIFT_BYTES + MAC_BYTES];
-    let (fields, mac) = bytes.split_at_mut(GIFT_BYTES);
-    fields[..8].copy_from_slice(&gift.account.0.to_be_bytes());
-    fields[8..24].copy_from_slice(&gift.order.to_bits().to_be_bytes());
-    fields[24..28].copy_from_slice(&gift.position.to_be_bytes());
-    fields[28..].copy_from_slice(&gift.link_version.to_be_bytes());
-    mac.copy_from_slice(&mac_of(key, fields));
-    URL_SAFE_NO_PAD.encode(bytes)
+    let fields = gift.to_bytes();
+    URL_SAFE_NO_PAD.encode([fields.as_slice(), &mac_of::<MAC_BYTES>(key, &[GIFT_PURPOSE, &fields])].concat())
 }
 
 /// What a token opens; none unless it was made by [`token`] with this key.
@@ -50,25 +53,60 @@ pub fn verify(key: &SecretKey, token: &str) -> Option<GiftLink> {
         return None;
     }
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (fields, mac) = bytes.split_at_checked(GIFT_BYTES)?;
-    if !bool::from(mac_of(key, fields).as_slice().ct_eq(mac)) {
-        return None;
-    }
-    Some(GiftLink {
-        account: AccountId(i64::from_be_bytes(fields[..8].try_into().ok()?)),
-        order: TimeId::from_bits(u128::from_be_bytes(fields[8..24].try_into().ok()?)),
-        position: u32::from_be_bytes(fields[24..28].try_into().ok()?),
-        link_version: u32::from_be_bytes(fields[28..].try_into().ok()?),
-    })
+    let (fields, mac) = bytes.split_first_chunk::<GIFT_BYTES>()?;
+    let made = mac_of::<MAC_BYTES>(key, &[GIFT_PURPOSE, fields]);
+    bool::from(made.as_slice().ct_eq(mac)).then(|| GiftLink::from_bytes(fields)).flatten()
 }
 
-fn mac_of(key: &SecretKey, fields: &[u8]) -> [u8; MAC_BYTES] {
+/// The 28 characters after `/r/{gift token}/verify/` of the link of the gift's verification `number`. It dies with the
+/// gift's link.
+pub fn verification_token(key: &SecretKey, gift: GiftLink, number: u32) -> String {
+    let number = number.to_be_bytes();
+    let mac = mac_of::<VERIFICATION_MAC_BYTES>(key, &[VERIFICATION_PURPOSE, &gift.to_bytes(), &number]);
+    URL_SAFE_NO_PAD.encode([number.as_slice(), &mac].concat())
+}
+
+/// The number of the verification whose token this is; none unless it was made by [`verification_token`] with this
+/// key for this gift and link version.
+pub fn verify_verification(key: &SecretKey, gift: GiftLink, token: &str) -> Option<u32> {
+    if token.len() != VERIFICATION_CHARACTERS {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (number, mac) = bytes.split_first_chunk::<NUMBER_BYTES>()?;
+    let made = mac_of::<VERIFICATION_MAC_BYTES>(key, &[VERIFICATION_PURPOSE, &gift.to_bytes(), number]);
+    bool::from(made.as_slice().ct_eq(mac)).then(|| u32::from_be_bytes(*number))
+}
+
+impl GiftLink {
+    fn to_bytes(self) -> [u8; GIFT_BYTES] {
+        let mut fields = [0; GIFT_BYTES];
+        fields[..8].copy_from_slice(&self.account.0.to_be_bytes());
+        fields[8..24].copy_from_slice(&self.order.to_bits().to_be_bytes());
+        fields[24..28].copy_from_slice(&self.position.to_be_bytes());
+        fields[28..].copy_from_slice(&self.link_version.to_be_bytes());
+        fields
+    }
+
+    fn from_bytes(fields: &[u8; GIFT_BYTES]) -> Option<Self> {
+        Some(Self {
+            account: AccountId(i64::from_be_bytes(fields[..8].try_into().ok()?)),
+            order: TimeId::from_bits(u128::from_be_bytes(fields[8..24].try_into().ok()?)),
+            position: u32::from_be_bytes(fields[24..28].try_into().ok()?),
+            link_version: u32::from_be_bytes(fields[28..].try_into().ok()?),
+        })
+    }
+}
+
+/// The first `N` bytes, up to 32, of the MAC of `parts`, which must tell themselves apart.
+fn mac_of<const N: usize>(key: &SecretKey, parts: &[&[u8]]) -> [u8; N] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.bytes()).expect("HMAC takes keys of any length");
-    mac.update(PURPOSE);
-    mac.update(fields);
+    for part in parts {
+        mac.update(part);
+    }
     let whole: [u8; 32] = mac.finalize().into_bytes().into();
-    let mut start = [0; MAC_BYTES];
-    start.copy_from_slice(&whole[..MAC_BYTES]);
+    let mut start = [0; N];
+    start.copy_from_slice(&whole[..N]);
     start
 }
 
@@ -111,5 +149,38 @@ mod tests {
         let moved = GiftLink { link_version: 3, ..gift() };
         assert_ne!(token(&key, gift()), token(&key, moved));
         assert_eq!(verify(&SecretKey::from_bytes([2; 32]), &token(&key, gift())), None);
+    }
+
+    #[test]
+    fn a_verification_reads_back_for_its_gift_version_and_key_only() {
+        let key = SecretKey::from_bytes([1; 32]);
+        let token = verification_token(&key, gift(), 3);
+        assert_eq!(token.len(), 28);
+        assert_eq!(verify_verification(&key, gift(), &token), Some(3));
+        assert_ne!(token, verification_token(&key, gift(), 4));
+        for other in [
+            GiftLink { link_version: 3, ..gift() },
+            GiftLink { position: 9_999, ..gift() },
+            GiftLink { account: AccountId(8), ..gift() },
+            GiftLink { order: TimeId::from_bits(1), ..gift() },
+        ] {
+            assert_eq!(verify_verification(&key, other, &token), None);
+        }
+        assert_eq!(verify_verification(&SecretKey::from_bytes([2; 32]), gift(), &token), None);
+    }
+
+    #[test]
+    fn a_verification_with_any_character_changed_is_none() {
+        let key = SecretKey::from_bytes([1; 32]);
+        let token = verification_token(&key, gift(), u32::MAX);
+        for position in 0..token.len() {
+            let mut forged = token.clone().into_bytes();
+            forged[position] = if forged[position] == b'A' { b'B' } else { b'A' };
+            let forged = String::from_utf8(forged).expect("ASCII");
+            assert_eq!(verify_verification(&key, gift(), &forged), None, "character {position}");
+        }
+        for wrong in ["", &token[1..], &format!("{token}A"), &"A".repeat(28), &"ü".repeat(14)] {
+            assert_eq!(verify_verification(&key, gift(), wrong), None, "{wrong}");
+        }
     }
 }

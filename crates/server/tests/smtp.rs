@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use giftd::mail::{Connection, GiftMail, Maildir, Outcome, Post, Sender, SmtpServer};
 use giftd_domain::access::Environment;
+use giftd_domain::gifts::MailKind;
 use giftd_domain::money::Money;
 use smtp_sink::{Reply, SmtpSink, Stage};
 
@@ -226,7 +227,7 @@ async fn a_sender_captures_the_sandbox_and_relays_production() {
 fn gift(position: u32, environment: Environment) -> GiftMail {
     let mail_from: giftd::mail::MailFrom = FROM.parse().expect("address");
     GiftMail {
-        message_id: mail_from.message_id(format_args!("OT-{position:05}"), 1),
+        message_id: mail_from.message_id(format_args!("OT-{position:05}"), MailKind::Gift, 1),
         date: "2026-11-22T18:30:00Z".parse().expect("date"),
         mail_from,
         to: "alice@example.com".to_owned(),

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
+use giftd_domain::gifts::MailKind;
 use giftd_domain::money::Money;
 use lettre::Address;
 use lettre::message::header::{
@@ -48,10 +49,15 @@ impl MailFrom {
         self.0.domain()
     }
 
-    /// The `Message-ID` of a gift's mail. `send_number` is 1 + resends and not the attempt: a mail that a
-    /// crash sends twice carries the same one.
-    pub fn message_id(&self, gift_id: impl Display, send_number: u32) -> String {
-        format!("<{gift_id}.{send_number}@{}>", self.host())
+    /// The `Message-ID` of a mail about a gift. `send_number` counts its sends and not the attempts: a mail that
+    /// a crash sends twice carries the same one.
+    pub fn message_id(&self, gift_id: impl Display, kind: MailKind, send_number: u32) -> String {
+        let kind = match kind {
+            MailKind::Gift => "",
+            MailKind::Reminder => "reminder.",
+            MailKind::Verification => "verification.",
+        };
+        format!("<{gift_id}.{kind}{send_number}@{}>", self.host())
     }
 }
 
@@ -215,7 +221,7 @@ mod tests {
     fn mail() -> GiftMail {
         let mail_from: MailFrom = "gifts@giftd.example".parse().expect("address");
         GiftMail {
-            message_id: mail_from.message_id("OT01K3V9ABCDEFGHJKMNPQRSTVWX-00001", 1),
+            message_id: mail_from.message_id("OT01K3V9ABCDEFGHJKMNPQRSTVWX-00001", MailKind::Gift, 1),
             date: "2026-11-22T18:30:00Z".parse().expect("date"),
             mail_from,
             to: "alice@example.com".to_owned(),

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use self::in_hand::{InHand, Place};
 use self::pace::Pace;
 use self::pause::Pause;
+pub use self::send::attempt;
 use crate::clock::Clock;
 use crate::mail::{MailFrom, Post};
 use crate::state::Giftd;

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use crate::mail::Outcome;
 
 /// The settlement of `delivery`, whose attempt ended with `outcome` at `now`. Transient failures and
-/// faults of ours are retried until 24 h after the gift was first claimed.
+/// faults of ours are retried until its time ([`giftd_domain::gifts::MailKind::tried_for`]) after its first claim is over.
 pub(super) fn settlement(
     delivery: &ClaimedDelivery,
     outcome: Outcome,
@@ -19,8 +19,7 @@ pub(super) fn settlement(
     base: Duration,
     random: u128,
 ) -> SettleDelivery {
-    let until = delivery.tried_since.saturating_add(SignedDuration::from_hours(limits::DELIVERY_RETRY_HOURS));
-    let until = until.unwrap_or(Timestamp::MAX);
+    let until = delivery.tried_since.saturating_add(delivery.kind.tried_for()).unwrap_or(Timestamp::MAX);
     let mut retry_at = now;
     let outcome = match outcome {
         Outcome::Sent => DeliveryOutcome::Sent { at: now },
@@ -130,6 +129,16 @@ mod tests {
         assert_eq!((0..4).map(|attempts| seconds(attempts, 25)).collect::<Vec<_>>(), [30.0, 60.0, 120.0, 240.0]);
         assert_eq!((seconds(0, 0), seconds(0, 50)), (22.5, 37.5));
         assert_eq!((seconds(20, 25), seconds(4_000_000_000, 25)), (3600.0, 3600.0));
+    }
+
+    #[test]
+    fn a_verification_is_tried_no_longer_than_its_link_is_good() {
+        let verification = ClaimedDelivery { kind: MailKind::Verification, ..delivery(0) };
+        let at = |minutes| due() + SignedDuration::from_mins(minutes);
+        let end = at(limits::VERIFICATION_MINUTES);
+        assert_eq!(settlement(&verification, transient(), at(9), BASE * 10, 25).retry_at, end);
+        let last = settlement(&verification, transient(), end, BASE, 25).settlement.outcome;
+        assert_eq!(last, DeliveryOutcome::Failed { at: end, error: "451 later".to_owned() });
     }
 
     #[test]

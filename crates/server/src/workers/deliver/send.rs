@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use giftd_domain::Timestamp;
 use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome};
 use giftd_store::SettleDelivery;
 use tokio::sync::{Mutex, mpsc};
@@ -10,7 +11,8 @@ use tokio::time::timeout;
 
 use super::{Delivery, Job, Shared, retry};
 use crate::links::{self, GiftLink};
-use crate::mail::{GiftMail, Outcome, Sender};
+use crate::mail::{GiftMail, MailFrom, Outcome, Sender};
+use crate::state::Giftd;
 
 /// Sends until no more jobs come.
 pub(super) async fn run(
@@ -47,25 +49,38 @@ async fn send(
         tracing::warn!(gift = %delivery.gift, "mails take longer than expected; this one is left to a later claim");
         return None;
     }
-    let outcome = match mail(shared, delivery) {
-        Some(mail) => match timeout(way.send_deadline(), sender.send(mail)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                Outcome::Transient { text: format!("not sent within {:.1} s", way.send_deadline().as_secs_f64()) }
-            }
-        },
-        None => Outcome::OurFault { text: "the gift has no address".to_owned() },
+    let sending = mail(&way.giftd, sender, &way.mail_from, delivery, clock.now());
+    let outcome = match timeout(way.send_deadline(), sending).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::Transient { text: format!("not sent within {:.1} s", way.send_deadline().as_secs_f64()) },
     };
     shared.in_hand.took(clock.elapsed().saturating_sub(begun));
     tell(shared, delivery, &outcome);
-    let base = way.giftd.settings.mail_retry_base;
-    let settlement = retry::settlement(delivery, outcome, clock.now(), base, clock.entropy());
-    count(delivery, &settlement.settlement.outcome);
-    Some(settlement)
+    Some(settlement(&way.giftd, delivery, outcome, clock.now()))
 }
 
-fn mail(shared: &Shared, delivery: &ClaimedDelivery) -> Option<GiftMail> {
-    let Delivery { giftd, mail_from, .. } = &shared.delivery;
+/// One attempt of a mail at `now`, by the node's clock: who moves a sandbox's clock gives instants that are still to
+/// come.
+pub async fn attempt(
+    giftd: &Giftd,
+    sender: &mut Sender,
+    mail_from: &MailFrom,
+    delivery: &ClaimedDelivery,
+    now: Timestamp,
+) -> SettleDelivery {
+    let outcome = mail(giftd, sender, mail_from, delivery, now).await;
+    settlement(giftd, delivery, outcome, now)
+}
+
+/// Makes the mail and sends it. A gift that is a link has no address: it is sent once it was its turn.
+async fn mail(
+    giftd: &Giftd,
+    sender: &mut Sender,
+    mail_from: &MailFrom,
+    delivery: &ClaimedDelivery,
+    now: Timestamp,
+) -> Outcome {
+    let Some(to) = delivery.recipient.email.clone() else { return Outcome::Sent };
     let link = GiftLink {
         account: delivery.account_id,
         order: delivery.gift.order.time,
@@ -73,11 +88,11 @@ fn mail(shared: &Shared, delivery: &ClaimedDelivery) -> Option<GiftMail> {
         link_version: delivery.link_version,
     };
     let public_url = giftd.settings.public_url_at(giftd.settings.listen);
-    Some(GiftMail {
-        message_id: mail_from.message_id(delivery.gift, delivery.send_number),
-        date: giftd.clock.now(),
+    let mail = GiftMail {
+        message_id: mail_from.message_id(delivery.gift, delivery.kind, delivery.send_number),
+        date: delivery.clock.shown_at(now),
         mail_from: mail_from.clone(),
-        to: delivery.recipient.email.clone()?,
+        to,
         first_name: delivery.recipient.first_name.clone(),
         sender_name: delivery.sender_name.clone(),
         subject: delivery.subject.clone(),
@@ -86,14 +101,23 @@ fn mail(shared: &Shared, delivery: &ClaimedDelivery) -> Option<GiftMail> {
         amount: delivery.amount,
         link: format!("{public_url}/r/{}", links::token(giftd.keys.links(), link)),
         environment: delivery.environment,
-    })
+    };
+    sender.send(mail).await
+}
+
+fn settlement(giftd: &Giftd, delivery: &ClaimedDelivery, outcome: Outcome, now: Timestamp) -> SettleDelivery {
+    let (base, random) = (giftd.settings.mail_retry_base, giftd.clock.entropy());
+    let settlement = retry::settlement(delivery, outcome, now, base, random);
+    count(delivery, &settlement.settlement.outcome);
+    settlement
 }
 
 /// Tells the log, and the pause, how the relay does.
 fn tell(shared: &Shared, delivery: &ClaimedDelivery, outcome: &Outcome) {
     let Shared { delivery: Delivery { giftd, post, .. }, pause, .. } = shared;
-    // A captured mail says nothing about the relay, where there is one.
-    let about_the_relay = post.smtp.is_none() || !post.captures(delivery.environment);
+    // What was captured, or had nobody to be mailed to, says nothing about the relay, where there is one.
+    let about_the_relay =
+        delivery.recipient.email.is_some() && (post.smtp.is_none() || !post.captures(delivery.environment));
     match outcome {
         Outcome::Sent | Outcome::Refused { .. } if about_the_relay => pause.works(),
         Outcome::Sent | Outcome::Refused { .. } => {}
