@@ -131,9 +131,106 @@ pub fn page(order: &OrderSummary, rows: u64, page: PageRequest) -> EventsPage {
         .filter_map(|index| {
             let group = usize::try_from(index.checked_div(gifts)?).ok()?;
             let (event_type, number, at) = *groups.get(group)?;
-            let position = u32::try_from(index.checked_rem(gifts)?.checked_add(1)?).ok()?;
+            // All are of one instant: the last position comes first.
+            let position = u32::try_from(gifts.checked_sub(index.checked_rem(gifts)?)?).ok()?;
             Some(GiftEvent { position, number, event_type, at, detail: None })
         })
         .collect();
     EventsPage { total: rows.saturating_add(implied_total), skip, rows: end.min(rows).saturating_sub(skip), implied }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{OrderId, TemplateId, TimeId};
+    use crate::orders::{CardType, EmailSetting, OrderStatus, OrderType};
+    use crate::schedule::SendTiming;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("an instant")
+    }
+
+    fn order(recipient_count: u32, canceled_at: Option<Timestamp>) -> OrderSummary {
+        OrderSummary {
+            order_id: OrderId { order_type: OrderType::OneTime, time: TimeId::first_at(at(100)) },
+            card_type: CardType::BrandedCard,
+            status: if canceled_at.is_some() { OrderStatus::Canceled } else { OrderStatus::Complete },
+            product_id: "10001".to_owned(),
+            card_name: "Coffee Roasters US".to_owned(),
+            creator: "Payroll".to_owned(),
+            timing: SendTiming::Immediate,
+            email_setting: EmailSetting {
+                sender_name: "Acme Corp".to_owned(),
+                subject: "A gift for you!".to_owned(),
+                message: None,
+                template_id: TemplateId(12),
+            },
+            refund_option: false,
+            recipient_count,
+            total_amount: Money::usd(1_000),
+            total_cost: 1_000,
+            fx_rate: None,
+            completed_at: None,
+            canceled_at,
+        }
+    }
+
+    /// What a page is made of: rows to skip, rows to read, then (type, position) of what is implied.
+    fn parts(of: &OrderSummary, rows: u64, page: u32, page_size: u32) -> (u64, u64, Vec<(EventType, u32)>) {
+        let found = super::page(of, rows, PageRequest { page, page_size });
+        let each = u64::from(of.recipient_count);
+        assert_eq!(found.total, rows + if of.canceled_at.is_some() { 2 * each } else { each });
+        (found.skip, found.rows, found.implied.iter().map(|event| (event.event_type, event.position)).collect())
+    }
+
+    #[test]
+    fn what_the_order_records_follows_the_rows_across_pages() {
+        use EventType::Placed;
+        let order = order(3, None);
+        for (rows, page, page_size, expected) in [
+            (0, 1, 10, (0, 0, vec![(Placed, 3), (Placed, 2), (Placed, 1)])),
+            (0, 2, 2, (0, 0, vec![(Placed, 1)])),
+            (2, 1, 10, (0, 2, vec![(Placed, 3), (Placed, 2), (Placed, 1)])),
+            (2, 1, 2, (0, 2, vec![])),
+            (2, 1, 3, (0, 2, vec![(Placed, 3)])),
+            (2, 2, 3, (2, 0, vec![(Placed, 2), (Placed, 1)])),
+            (5, 2, 4, (4, 1, vec![(Placed, 3), (Placed, 2), (Placed, 1)])),
+            (5, 3, 4, (5, 0, vec![])),
+            (5, 1_000_000_000, 100, (5, 0, vec![])),
+        ] {
+            assert_eq!(parts(&order, rows, page, page_size), expected, "{rows} rows, page {page} of {page_size}");
+        }
+    }
+
+    #[test]
+    fn a_canceled_orders_gifts_were_canceled_after_they_were_placed() {
+        use EventType::{Canceled, Placed};
+        let order = order(2, Some(at(200)));
+        let all = vec![(Canceled, 2), (Canceled, 1), (Placed, 2), (Placed, 1)];
+        assert_eq!(parts(&order, 0, 1, 10), (0, 0, all.clone()));
+        for (page, one) in (1..).zip(&all) {
+            assert_eq!(parts(&order, 0, page, 1), (0, 0, vec![*one]));
+        }
+        assert_eq!(parts(&order, 0, 2, 3), (0, 0, vec![(Placed, 1)]));
+        let events = super::page(&order, 0, PageRequest { page: 1, page_size: 100 }).implied;
+        let told: Vec<_> = events.iter().map(|event| (event.number, event.at)).collect();
+        assert_eq!(told, [(1, at(200)), (1, at(200)), (0, at(100)), (0, at(100))]);
+    }
+
+    #[test]
+    fn details_are_in_words_for_a_person() {
+        let yen = Money::new(5_000, "JPY".parse().expect("yen"));
+        for (event, detail) in [
+            (NewEvent::sent(Some("a@example.com")), Some("to a@example.com")),
+            (NewEvent::sent(None), None),
+            (NewEvent::failed("550 no such user"), Some("550 no such user")),
+            (NewEvent::resent("a@example.com", None), Some("a@example.com")),
+            (NewEvent::resent("a@example.com", Some("b@example.com")), Some("a@example.com → b@example.com")),
+            (NewEvent::redeemed("Sakura Books JP", yen), Some("Sakura Books JP, 5000 JPY")),
+            (NewEvent::expired(750), Some("7.50 USD unredeemed")),
+            (NewEvent::refunded(525), Some("5.25 USD")),
+        ] {
+            assert_eq!(event.detail.as_deref(), detail, "{event:?}");
+        }
+    }
 }
