@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn reminders() -> Reminders {
-        Reminders::new([1, 7].map(|days| SignedDuration::from_hours(days * 24)))
+        Reminders::new([24, 7 * 24].map(SignedDuration::from_hours))
     }
 
     #[test]
