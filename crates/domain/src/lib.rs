@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+pub mod advance;
 pub mod catalog;
 pub mod fx;
 pub mod gifts;

@@ -132,6 +132,10 @@ pub const SANDBOX_MAIL_DAYS: i64 = 7;
 pub const CLOCK_DAYS: i64 = 400;
 /// Events up to which such a call answers when all have happened; above it answers 202 at once.
 pub const CLOCK_EVENTS: u64 = 5_000;
+/// Characters of the duration in such a call.
+pub const DURATION_CHARACTERS: usize = 64;
+/// Last year that a sandbox's clock may be moved to, so that whatever is due later still has a date of four digits.
+pub const CLOCK_YEAR: i16 = 9_000;
 /// Seconds that a node may keep a clock that it moves without a step; then another goes on.
 pub const CLOCK_LEASE_SECONDS: i64 = 30;
 
