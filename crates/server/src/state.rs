@@ -25,6 +25,7 @@ use crate::measures;
 use crate::settings::Settings;
 use crate::supplier::InStock;
 use crate::tokens::Tokens;
+use crate::workers::clock_check::ClockCheck;
 
 /// One node.
 pub struct Giftd {
@@ -53,6 +54,7 @@ pub struct Giftd {
     account_settings: Cache<AccountId, Arc<AccountSettings>>,
     sender_looks: Cache<AccountId, Arc<SenderLook>>,
     in_stock: Cache<(), Arc<InStock>>,
+    clock_check: ClockCheck,
 }
 
 /// Why something isn't remembered: it doesn't exist, or the database didn't answer.
@@ -78,6 +80,7 @@ impl Giftd {
             account_settings: Cache::builder().max_capacity(limits::ACCOUNTS_REMEMBERED).time_to_live(remember).build(),
             sender_looks: Cache::builder().max_capacity(limits::SENDER_LOOKS_REMEMBERED).time_to_live(remember).build(),
             in_stock: Cache::builder().max_capacity(1).time_to_live(remember).build(),
+            clock_check: ClockCheck::default(),
             store,
             settings,
             keys,
@@ -163,6 +166,11 @@ impl Giftd {
         }
         let load = async { found(self.store.sender_look(account).await) };
         looked_up(self.sender_looks.try_get_with(account, load).await)
+    }
+
+    /// Whether this node's clock agrees with the database's, so that its workers may work.
+    pub async fn clock_agrees(&self) -> Result<bool, StoreError> {
+        self.clock_check.agrees(self.store.as_ref(), &self.clock).await
     }
 
     /// The time by the clock of an account: the node's, but in a sandbox, whose clock may have been moved.

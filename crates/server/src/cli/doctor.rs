@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::keys::{self, Keys};
 use crate::serve;
 use crate::settings::{Database, Settings};
-use crate::workers::deliver::clock_skew;
+use crate::workers::clock_check::clock_skew;
 
 #[derive(Args)]
 #[command(after_help = "Exit code 1 when something is wrong; warnings alone are 0.")]

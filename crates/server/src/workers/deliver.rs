@@ -34,8 +34,6 @@ use crate::state::Giftd;
 
 /// How often the database is asked what is due when nothing wakes the node.
 const SCAN: Duration = Duration::from_secs(1);
-/// How often the node's clock is compared with the database's.
-const CLOCK_CHECK: Duration = Duration::from_secs(5);
 
 /// What delivering takes.
 pub struct Delivery {
@@ -108,7 +106,7 @@ pub fn start(delivery: Delivery, tasks: &TaskTracker, stop: &CancellationToken) 
         tasks.spawn(send::run(shared.clone(), waiting.clone(), outcomes.clone()));
     }
     tasks.spawn(settle::run(shared.clone(), settling));
-    let claims = Claims { shared, jobs, clock_checked: None };
+    let claims = Claims { shared, jobs };
     tasks.spawn(claims.run(stop.clone()));
 }
 
@@ -132,7 +130,6 @@ pub(super) fn describe_metrics() {
         describe_counter!(name, text);
         counter!(name).increment(0);
     }
-    describe_gauge!("giftd_clock_skew_seconds", Unit::Seconds, "How far this clock and the database's differ.");
     describe_gauge!("giftd_deliveries_due", Unit::Count, "Deliveries that are due and not claimed, on all nodes.");
     describe_gauge!("giftd_deliveries_oldest_due_seconds", Unit::Seconds, "For how long the oldest of them is due.");
 }
@@ -142,8 +139,6 @@ struct Claims {
     shared: Arc<Shared>,
     /// Bounded by the places in hand.
     jobs: mpsc::UnboundedSender<Job>,
-    /// When the node's clock was last found to agree with the database's.
-    clock_checked: Option<Duration>,
 }
 
 /// What is left after a claim.
@@ -187,7 +182,7 @@ impl Claims {
     async fn try_claim(&mut self, room: u32) -> Result<Left, StoreError> {
         let shared = self.shared.clone();
         let (store, clock) = (shared.delivery.store(), shared.delivery.clock());
-        if shared.unsettled.load(Ordering::Relaxed) || !self.clock_agrees(store.as_ref(), clock).await? {
+        if shared.unsettled.load(Ordering::Relaxed) || !shared.delivery.giftd.clock_agrees().await? {
             return Ok(Left::Nothing);
         }
         let limit = shared.pause.limit(clock.elapsed()).min(room).min(limits::CLAIM_DELIVERIES);
@@ -205,34 +200,4 @@ impl Claims {
         }
         Ok(left)
     }
-
-    /// Leases go by the time that nodes give: one whose clock is off would take work from others, or
-    /// keep it too long.
-    async fn clock_agrees(&mut self, store: &dyn Store, clock: &Clock) -> Result<bool, StoreError> {
-        let asked = clock.elapsed();
-        if self.clock_checked.is_some_and(|checked| asked - checked < CLOCK_CHECK) {
-            return Ok(true);
-        }
-        let skew = clock_skew(store, clock).await?;
-        metrics::gauge!("giftd_clock_skew_seconds").set(skew.as_secs_f64());
-        let agrees = skew.as_millis() <= i128::from(limits::CLOCK_SKEW_MILLISECONDS);
-        self.clock_checked = agrees.then_some(asked);
-        if !agrees {
-            tracing::error!(
-                skew_milliseconds = %skew.as_millis(),
-                "this machine's clock and the database's differ too much: this node delivers nothing until they agree; \
-                 set both by NTP"
-            );
-        }
-        Ok(agrees)
-    }
-}
-
-/// How far this node's clock is off the database's, whichever way.
-pub async fn clock_skew(store: &dyn Store, clock: &Clock) -> Result<SignedDuration, StoreError> {
-    let before = clock.now();
-    let there = store.database_time().await?;
-    let after = clock.now();
-    // It was read between the two: only what lies outside is a difference.
-    Ok(before.duration_since(there).max(there.duration_since(after)).max(SignedDuration::ZERO))
 }

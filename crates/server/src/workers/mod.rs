@@ -2,7 +2,10 @@
 //! rows with leases, and nobody leads.
 
 mod backlog;
+pub mod clock_check;
 pub mod deliver;
+mod gifts;
+mod redeem;
 
 use std::time::Duration;
 
@@ -22,12 +25,16 @@ pub struct Workers {
 impl Workers {
     /// Starts them.
     pub fn start(delivery: Delivery) -> Self {
+        clock_check::describe_metrics();
         deliver::describe_metrics();
+        gifts::describe_metrics();
         crate::supplier::describe_metrics();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         // What is in hand is sent within half a lease; the other half is for settling it.
         let drain = delivery.giftd.settings.delivery_lease;
         tasks.spawn(backlog::run(delivery.giftd.clone(), stop.clone()));
+        tasks.spawn(gifts::run(delivery.giftd.clone(), stop.clone()));
+        tasks.spawn(redeem::run(delivery.giftd.clone(), stop.clone()));
         deliver::start(delivery, &tasks, &stop);
         tasks.close();
         Self { tasks, stop, drain }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use giftd::clock::Clock;
 use giftd::serve;
-use giftd::workers::deliver::clock_skew;
+use giftd::workers::clock_check::clock_skew;
 use giftd_domain::access::Environment;
 use giftd_domain::gifts::{DeliveryOutcome, DeliveryStatus, Settlement};
 use giftd_domain::orders::OrderStatus;
