@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use giftd_domain::Timestamp;
 use giftd_domain::limits;
-use giftd_store::Store;
+use giftd_store::{Store, StoreError};
 use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::Context;
+use super::codes::without_codes;
 use super::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::keys::{self, Keys};
@@ -33,7 +34,7 @@ struct Report {
 /// One thing that was looked at.
 #[derive(Serialize)]
 struct Finding {
-    /// What: `settings`, `database`, `keys`, `clock`, `mail`, `rates`, `catalog`.
+    /// What: `settings`, `database`, `keys`, `clock`, `mail`, `rates`, `catalog`, `codes`.
     check: &'static str,
     status: Status,
     /// What was found.
@@ -104,6 +105,7 @@ async fn look(settings: &Settings, clock: &Clock, findings: &mut Findings) {
         look_at_keys(settings, store.as_ref(), findings).await;
         look_at_mail(settings, Some(store.as_ref()), findings).await;
         look_at_reference(settings, store.as_ref(), clock.now(), findings).await;
+        look_at_codes(store.as_ref(), findings).await;
     } else {
         look_at_mail(settings, None, findings).await;
     }
@@ -277,6 +279,39 @@ async fn look_at_reference(settings: &Settings, store: &dyn Store, now: Timestam
     }
     if findings.0.len() == before {
         findings.ok("rates", "there is a recent one for each currency of the catalog");
+    }
+}
+
+async fn look_at_codes(store: &dyn Store, findings: &mut Findings) {
+    match cards_without_codes(store).await {
+        Ok(None) => {}
+        Ok(Some(cards)) if cards.is_empty() => findings.ok("codes", "there are some of each listed branded card"),
+        Ok(Some(cards)) => findings.warn(
+            "codes",
+            format!("recipients in production can't redeem gifts of cards without codes: {}", some(&cards)),
+            "giftd codes import --product ID FILE.csv",
+        ),
+        Err(error) => findings.fail("codes", error, "see database"),
+    }
+}
+
+/// Listed branded cards without a code. None where there is nothing to order, or nobody who could.
+async fn cards_without_codes(store: &dyn Store) -> Result<Option<Vec<String>>, StoreError> {
+    let catalog = store.reference().await?.catalog;
+    if catalog.branded.is_empty() || store.organizations().await?.is_empty() {
+        return Ok(None);
+    }
+    let stock = store.stock().await?;
+    Ok(Some(without_codes(&catalog, &stock).into_iter().map(|card| card.product_id.clone()).collect()))
+}
+
+/// The first few of many.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -8,6 +8,8 @@ mod balance;
 mod catalog;
 mod catalog_file;
 mod choice_range;
+mod codes;
+mod codes_file;
 mod demo;
 mod demo_data;
 mod doctor;
@@ -77,6 +79,9 @@ enum Command {
     /// What can be ordered
     #[command(subcommand)]
     Catalog(catalog::Catalog),
+    /// Codes that recipients get
+    #[command(subcommand)]
+    Codes(codes::Codes),
     /// The amounts that an organization's choice cards may hold
     #[command(subcommand)]
     ChoiceRange(choice_range::ChoiceRange),
@@ -144,6 +149,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Balance(command) => command.run(&context).await,
         Command::Order(command) => command.run(&context).await,
         Command::Catalog(command) => command.run(&context).await,
+        Command::Codes(command) => command.run(&context).await,
         Command::ChoiceRange(command) => command.run(&context).await,
         Command::Fx(command) => command.run(&context).await,
         Command::Ledger(command) => command.run(&context).await,
@@ -177,6 +183,9 @@ mod tests {
             "order show OT01",
             "catalog import FILE.json",
             "catalog import FILE.json --dry-run",
+            "codes import --product 20001 FILE.csv",
+            "codes import --product 20001 -",
+            "codes status",
             "choice-range set --org 1 --min 5 --max 500",
             "fx set JPY 0.006675",
             "fx import FILE.csv",

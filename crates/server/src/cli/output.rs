@@ -101,6 +101,11 @@ impl Failure {
         Self { code: "VALIDATION_ERROR", message: message.to_string(), details: problems.into_vec() }
     }
 
+    /// The same, with one more sentence.
+    pub fn and(self, sentence: impl Display) -> Self {
+        Self { message: format!("{}. {sentence}", self.message), ..self }
+    }
+
     /// The fields of its details.
     #[cfg(test)]
     pub fn fields(self) -> Vec<String> {
