@@ -6,29 +6,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use giftd_domain::access::Environment;
 use giftd_domain::account::AccountClock;
-use giftd_domain::gifts::MailKind;
-use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, DeliveryStatus, Gift, RedemptionStatus};
+use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, DeliveryStatus, Gift, MailKind, RedemptionStatus};
 use giftd_domain::history::{Days, OrderFilter};
 use giftd_domain::ids::{GiftId, OrderId};
 use giftd_domain::ledger::Postings;
 use giftd_domain::money::Money;
-use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::place::PlaceOrder;
+use giftd_domain::orders::{OrderStatus, OrderType};
 use giftd_domain::templates::TemplateContent;
 use giftd_store::{Backlog, SettleDelivery, Settled};
 use jiff::SignedDuration;
 
 use crate::bed::Bed;
-use crate::world::{GIFT, LEASE, World, after, at_once, costing, failed, instant, now, retry, scheduled, sent};
-
-const A_MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
+use crate::world::{
+    A_MICROSECOND, A_MONTH, GIFT, LEASE, World, after, at_once, costing, days_before, failed, gift_key, instant, now,
+    resending, retry, scheduled, sent,
+};
 
 fn gifts_of(claimed: &[ClaimedDelivery]) -> BTreeSet<GiftId> {
     claimed.iter().map(|delivery| delivery.gift).collect()
 }
 
 async fn gift(world: &World, order: OrderId, position: usize) -> Gift {
-    world.order(order).await.gifts.swap_remove(position - 1)
+    world.gift(order, position).await
 }
 
 async fn issues(bed: &Bed) -> i64 {
@@ -552,5 +552,166 @@ pub async fn settling_with_a_clock_that_stepped_back_keeps_the_ledgers_order(bed
     let entries = world.ledger_of(world.production, None, Days::default(), 1, 10).await.items;
     assert!(entries.is_sorted_by(|one, next| one.id > next.id));
     assert_eq!(entries[0].reference, "later");
+    world.verify().await;
+}
+
+// --- mails of other kinds ---
+
+/// A gift with each kind of mail waiting: the reminder since 23 days after `now()`, the others a minute later.
+async fn with_each_kind(world: &World) -> (OrderId, jiff::Timestamp) {
+    let command = PlaceOrder { refund_option: true, ..world.command("order", 1) };
+    let reminders = days_before(&[7]);
+    let order = world.place_and_send_reminding(command, &reminders).await;
+    let week_before = now() + A_MONTH - SignedDuration::from_hours(7 * 24);
+    let turned = world.turn_reminding(giftd_store::Work::Everyone, week_before, &reminders).await;
+    assert_eq!(turned.reminded, 1);
+    let at = week_before + SignedDuration::from_mins(1);
+    world.resend(resending(world.production, order, &[("r1@example.com", None)], at)).await;
+    let gift = gift_key(world.production, order, 1);
+    world.store.request_verification(gift, 1, at).await.expect("an answer");
+    (order, at)
+}
+
+pub async fn each_kind_of_mail_waits_for_itself(bed: Bed) {
+    let world = World::new(&bed).await;
+    let (order, at) = with_each_kind(&world).await;
+    assert_eq!(world.store.backlog(at).await.expect("an answer").due, 3);
+    let week_before = at - SignedDuration::from_mins(1);
+    assert_eq!(world.store.backlog(at).await.expect("an answer").oldest_due, Some(week_before));
+    let first = world.claim(at, 1).await;
+    assert_eq!(first[0].kind, MailKind::Reminder, "the oldest due first, whatever the kind");
+    let mut claimed = world.claim(at, 10).await;
+    claimed.extend(first);
+    claimed.sort_by_key(|delivery| delivery.kind);
+    let told: Vec<_> = claimed.iter().map(|d| (d.kind, d.send_number, d.attempts, d.due_at)).collect();
+    assert_eq!(
+        told,
+        [(MailKind::Gift, 2, 0, at), (MailKind::Reminder, 1, 0, week_before), (MailKind::Verification, 1, 0, at)]
+    );
+    let expires_at = gift(&world, order, 1).await.expires_at;
+    assert!(expires_at.is_some());
+    for delivery in &claimed {
+        assert_eq!((delivery.tried_since, delivery.link_version, delivery.refund_option), (at, 1, true));
+        assert_eq!((delivery.expires_at, &delivery.subject), (expires_at, &"A gift for you!".to_owned()));
+        assert_eq!(delivery.recipient.email.as_deref(), Some("r1@example.com"));
+    }
+    assert_eq!(world.claim(at, 10).await, []);
+    assert_eq!(world.claim(at + LEASE, 10).await.len(), 3, "each has its lease");
+}
+
+pub async fn outcomes_of_other_kinds_leave_the_gift_and_its_money_alone(bed: Bed) {
+    let world = World::new(&bed).await;
+    let (order, at) = with_each_kind(&world).await;
+    let (before, balances) = (world.order(order).await, world.balances().await);
+    let events = world.events(world.production, order).await;
+    let claimed = world.claim(at, 10).await;
+    let others = || claimed.iter().filter(|delivery| delivery.kind != MailKind::Gift);
+    let retried = others().map(|delivery| retry(delivery, at, at + LEASE * 2)).collect();
+    assert_eq!(world.settle(retried, at).await, settled(2, 0, 0));
+    let again = world.claim(at + LEASE * 2, 10).await;
+    let of_kind = |kind: MailKind| again.iter().find(|delivery| delivery.kind == kind).expect("it is due");
+    let (reminder, verification) = (of_kind(MailKind::Reminder), of_kind(MailKind::Verification));
+    assert_eq!((reminder.attempts, verification.attempts, of_kind(MailKind::Gift).attempts), (1, 1, 0));
+    let outcomes = vec![failed(reminder, at + LEASE * 2), sent(verification, at + LEASE * 2)];
+    assert_eq!(world.settle(outcomes, at + LEASE * 2).await, settled(2, 0, 0));
+    assert_eq!((world.order(order).await, world.balances().await), (before, balances));
+    assert_eq!(world.events(world.production, order).await, events, "nor is it an event");
+    assert_eq!(world.claim(at + LEASE * 10, 10).await.len(), 1, "only the gift's mail is left");
+    world.verify().await;
+}
+
+pub async fn an_outcome_counts_for_its_own_kind_only(bed: Bed) {
+    let world = World::new(&bed).await;
+    let (order, at) = with_each_kind(&world).await;
+    let before = world.order(order).await;
+    let mut claimed = world.claim(at, 10).await;
+    claimed.sort_by_key(|delivery| delivery.kind);
+    let reminder = claimed.iter().find(|delivery| delivery.kind == MailKind::Reminder).expect("a reminder");
+    assert_eq!(world.settle(vec![sent(reminder, at)], at).await, settled(1, 0, 0));
+    assert_eq!(world.settle(vec![sent(reminder, at)], at).await, settled(0, 1, 0), "once");
+    assert_eq!(world.order(order).await, before);
+    let kinds: Vec<_> = world.claim(at + LEASE, 10).await.into_iter().map(|delivery| delivery.kind).collect();
+    assert_eq!(kinds.iter().collect::<BTreeSet<_>>(), [MailKind::Gift, MailKind::Verification].iter().collect());
+}
+
+pub async fn attempts_are_counted_for_each_send_and_all_of_them_in_the_gift(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 1)).await.summary.order_id;
+    for attempts in 0..3 {
+        let claimed = world.claim(after(i64::from(attempts) * 100), 10).await;
+        assert_eq!(claimed[0].attempts, attempts);
+        let next = after(i64::from(attempts) * 100 + 100);
+        world.settle(vec![retry(&claimed[0], next, next)], next).await;
+    }
+    world.deliver_all(after(300)).await;
+    assert_eq!(gift(&world, order, 1).await.delivery_attempts, 4);
+    world.resend(resending(world.production, order, &[("r1@example.com", None)], after(400))).await;
+    let claimed = world.claim(after(400), 10).await;
+    assert_eq!((claimed[0].attempts, claimed[0].send_number), (0, 2));
+    world.settle(vec![sent(&claimed[0], after(400))], after(400)).await;
+    assert_eq!(gift(&world, order, 1).await.delivery_attempts, 5);
+}
+
+pub async fn a_claim_tells_the_refund_option(bed: Bed) {
+    let world = World::new(&bed).await;
+    for refund_option in [false, true] {
+        world.place(PlaceOrder { refund_option, ..world.command(&refund_option.to_string(), 1) }).await;
+        assert_eq!(world.claim(now(), 10).await[0].refund_option, refund_option);
+    }
+}
+
+pub async fn a_claim_tells_its_accounts_clock(bed: Bed) {
+    let world = World::new(&bed).await;
+    let ahead = SignedDuration::from_hours(100);
+    let clock = world.jump(ahead, now()).await;
+    world.place(world.command("real", 1)).await;
+    world.place(PlaceOrder { now: clock.time(after(1)), ..costing(world.sandbox, "play", &[GIFT]) }).await;
+    let told: BTreeSet<_> = world.claim(after(1), 10).await.iter().map(|d| (d.account_id, d.clock.ahead)).collect();
+    assert_eq!(told, [(world.production, SignedDuration::ZERO), (world.sandbox, ahead)].into());
+}
+
+pub async fn a_gift_that_gets_its_expiry_turns_next_when_the_reminders_say(bed: Bed) {
+    let world = World::new(&bed).await;
+    let day = SignedDuration::from_hours(24);
+    for (key, reminders, first) in [("none", days_before(&[]), 30), ("two", days_before(&[1, 7]), 23)] {
+        let command = PlaceOrder { refund_option: true, ..world.command(key, 1) };
+        world.place_and_send_reminding(command, &reminders).await;
+        let due = |until| world.store.due_until(world.production, until);
+        let turns_at = now() + day * first;
+        let before = due(turns_at - A_MICROSECOND).await.expect("an answer");
+        assert_eq!((before.first_turn, before.events), (None, 0), "{key}");
+        let at = due(turns_at).await.expect("an answer");
+        assert_eq!((at.first_turn, at.first_mail, at.events), (Some(turns_at), None, 1), "{key}");
+        // So that it doesn't turn again.
+        world.turn_reminding(giftd_store::Work::Everyone, now() + day * 30, &reminders).await;
+        bed.execute("DELETE FROM mails").await;
+    }
+}
+
+pub async fn a_failed_gift_gets_its_turn_with_its_orders_completion(bed: Bed) {
+    let world = World::new(&bed).await;
+    let command = PlaceOrder { refund_option: true, ..world.command("order", 2) };
+    world.place(command).await;
+    let claimed = world.claim(after(1), 10).await;
+    world.settle(vec![failed(&claimed[0], after(2))], after(2)).await;
+    let due = |until| world.store.due_until(world.production, until);
+    assert_eq!(due(after(2) + A_MONTH * 10).await.expect("an answer").first_turn, None);
+    world.settle(vec![failed(&claimed[1], after(60))], after(60)).await;
+    let due = due(after(60) + A_MONTH).await.expect("an answer");
+    assert_eq!((due.events, due.first_turn), (2, Some(after(60) + A_MONTH)));
+}
+
+pub async fn a_gift_that_is_a_link_is_settled_as_any_other(bed: Bed) {
+    let world = World::new(&bed).await;
+    let mut command = PlaceOrder { order_type: OrderType::Link, ..world.command("order", 2) };
+    for gift in &mut command.gifts {
+        gift.recipient.email = None;
+    }
+    let order = world.place(command).await.summary.order_id;
+    let claimed = world.claim(now(), 10).await;
+    assert!(claimed.iter().all(|delivery| delivery.recipient.email.is_none() && delivery.kind == MailKind::Gift));
+    let outcomes = claimed.iter().map(|delivery| sent(delivery, now())).collect();
+    assert_eq!(world.settle(outcomes, now()).await, settled(2, 0, 1));
+    assert_eq!(world.order(order).await.summary.status, OrderStatus::Complete);
     world.verify().await;
 }

@@ -5,14 +5,18 @@
 //! database of its own there.
 
 mod bed;
+mod cancel;
 mod database;
 mod deliveries;
+mod events;
 mod history;
 mod money;
 mod organizations;
 mod place;
 mod properties;
 mod reference;
+mod resend;
+mod templates;
 mod world;
 
 /// Makes each named promise a test on each database. A promise that isn't named is dead code, so that
@@ -51,6 +55,7 @@ promises! {
         each_account_has_the_default_template_12
         organizations_are_listed_oldest_first
         a_choice_range_is_set_for_both_accounts_of_one_organization
+        an_organizations_look_is_that_of_both_its_accounts
         an_app_reads_back_as_created
         a_client_id_must_be_new
         apps_of_an_organization_are_listed_oldest_first_with_revoked_ones
@@ -148,6 +153,86 @@ promises! {
         placing_claiming_and_settling_at_once_lose_nothing
         an_order_is_read_as_of_one_moment
         settling_with_a_clock_that_stepped_back_keeps_the_ledgers_order
+        each_kind_of_mail_waits_for_itself
+        outcomes_of_other_kinds_leave_the_gift_and_its_money_alone
+        an_outcome_counts_for_its_own_kind_only
+        attempts_are_counted_for_each_send_and_all_of_them_in_the_gift
+        a_claim_tells_the_refund_option
+        a_claim_tells_its_accounts_clock
+        a_gift_that_gets_its_expiry_turns_next_when_the_reminders_say
+        a_failed_gift_gets_its_turn_with_its_orders_completion
+        a_gift_that_is_a_link_is_settled_as_any_other
+    }
+    templates {
+        each_account_starts_with_a_default_template_in_its_organizations_name
+        a_template_reads_back_as_created
+        an_account_has_its_own_templates
+        a_template_is_replaced_whole
+        a_deleted_template_is_gone_and_its_number_never_comes_back
+        the_default_template_cannot_be_deleted
+        a_mail_looks_as_its_template_is_when_it_is_sent
+        an_orders_own_message_wins_over_its_templates
+        templates_made_at_once_have_numbers_of_their_own
+        an_account_has_at_most_1000_templates_with_deleted_ones
+    }
+    cancel {
+        the_whole_cost_of_a_canceled_order_is_available_at_once
+        a_canceled_order_is_answered_as_it_reads_back
+        a_canceled_order_is_listed_and_counted_as_canceled
+        the_gifts_of_a_canceled_order_are_never_mailed_and_never_turn
+        exactly_an_hour_before_its_instant_an_order_can_be_canceled_and_a_microsecond_later_not
+        canceling_again_moves_nothing
+        only_a_scheduled_order_can_be_canceled
+        an_order_that_is_being_delivered_or_was_cannot_be_canceled
+        only_the_accounts_own_order_can_be_canceled_under_its_own_id
+        the_key_of_a_canceled_order_stays_used
+        a_sandbox_order_is_canceled_as_well
+        an_order_canceled_50_times_at_once_is_refunded_once
+        of_canceling_and_dispatching_at_once_exactly_one_wins
+        a_large_order_is_canceled_whole
+        canceling_beside_placing_and_delivering_loses_nothing
+    }
+    resend {
+        a_gift_that_is_sent_again_has_a_new_mail_due_now
+        who_asked_is_recorded_with_an_event
+        two_gifts_with_one_address_are_both_sent_again_whatever_its_case
+        a_failed_gift_that_is_sent_again_becomes_sent_and_keeps_its_expiry
+        a_gift_of_an_order_under_way_that_failed_first_expires_from_its_first_success
+        a_sent_gift_whose_resend_fails_is_failed_and_keeps_its_first_success
+        an_old_mails_claim_settles_nothing_after_a_resend
+        a_mail_that_waits_is_replaced_by_a_resend
+        each_gift_that_is_not_sent_again_is_told_with_its_reason
+        gifts_of_one_address_are_told_apart
+        where_nobody_is_known_nothing_happens
+        known_gifts_of_which_none_is_sent_again_are_no_refusal
+        an_order_that_has_not_gone_out_or_was_canceled_is_not_sent_again
+        only_the_accounts_own_order_is_sent_again
+        a_moved_gift_has_its_new_address_and_the_next_link
+        the_same_move_again_sends_nothing
+        addresses_are_read_against_the_state_at_the_start
+        a_moved_gifts_verification_dies
+        a_verification_mail_under_way_settles_nothing_after_a_move
+        a_verification_asked_for_before_a_resend_to_the_same_address_stays_good
+        a_gift_is_sent_again_at_most_10_times_in_24_hours
+        an_app_moves_at_most_100_gifts_in_24_hours_whichever_the_order
+        moves_at_once_never_exceed_an_apps_limit
+        resends_at_once_on_two_nodes_each_decide_on_what_the_one_before_has_left
+        a_move_asked_for_at_once_on_two_nodes_moves_once
+        resending_and_settling_at_once_lose_nothing
+        moving_and_redeeming_at_once_never_shows_codes_at_the_new_address
+        a_large_order_is_sent_again_whole
+        a_link_has_no_address_to_send_to
+        a_resend_is_not_held_up_by_a_moment_before_the_expiry
+    }
+    events {
+        a_new_orders_gifts_were_placed
+        a_canceled_orders_gifts_were_placed_and_canceled
+        what_is_sent_and_fails_is_told_newest_first
+        of_one_instant_the_last_position_and_the_last_number_come_first
+        the_whole_life_of_a_gift_is_told
+        events_are_dated_to_the_microsecond
+        events_are_seen_by_the_orders_account_only
+        events_that_happen_at_once_are_all_kept
     }
     history {
         every_filter_finds_what_a_plain_filter_finds

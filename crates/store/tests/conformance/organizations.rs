@@ -6,6 +6,7 @@ use giftd_domain::ids::{AccountId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{EntryType, Postings};
 use giftd_domain::limits;
 use giftd_domain::orders::place::AccountSettings;
+use giftd_domain::templates::SenderLook;
 
 use crate::bed::Bed;
 use crate::world::{World, account_of, after, entropy, instant, now};
@@ -89,6 +90,37 @@ pub async fn a_choice_range_is_set_for_both_accounts_of_one_organization(bed: Be
     assert_eq!(untouched.choice_range, None);
     let nobody = world.store.set_choice_range(NOBODY, ChoiceRange { min: 1, max: 2 }).await.expect("an answer");
     assert!(!nobody, "there is no such organization");
+}
+
+pub async fn an_organizations_look_is_that_of_both_its_accounts(bed: Bed) {
+    let world = World::with_funds(&bed, 0).await;
+    let other = World::beside(world.store.clone(), "Other").await;
+    let plain = |name: &str| SenderLook { organization: name.to_owned(), ..SenderLook::default() };
+    let look = async |account| world.store.sender_look(account).await.expect("an answer");
+    assert_eq!(look(world.production).await, Some(plain("Acme")));
+    assert_eq!(look(AccountId(4_711)).await, None);
+
+    let png = vec![0x89, b'P', b'N', b'G', 0, 255];
+    let line = "Bücherweg 1, 10115 Berlin";
+    assert!(world.store.set_logo(world.organization, Some(png.clone())).await.expect("an answer"));
+    assert!(world.store.set_postal_line(world.organization, Some(line)).await.expect("an answer"));
+    let expected = SenderLook { postal_line: Some(line.to_owned()), logo: Some(png.clone()), ..plain("Acme") };
+    for account in [world.production, world.sandbox] {
+        assert_eq!(look(account).await.as_ref(), Some(&expected));
+    }
+    for account in [other.production, other.sandbox] {
+        assert_eq!(look(account).await, Some(plain("Other")), "another organization's stays");
+    }
+
+    assert!(world.store.set_postal_line(world.organization, None).await.expect("an answer"));
+    assert_eq!(look(world.sandbox).await, Some(SenderLook { logo: Some(png), ..plain("Acme") }));
+    let large = vec![7; limits::LOGO_BYTES];
+    assert!(world.store.set_logo(world.organization, Some(large.clone())).await.expect("an answer"));
+    assert_eq!(look(world.production).await.and_then(|look| look.logo), Some(large), "the other is replaced");
+    assert!(world.store.set_logo(world.organization, None).await.expect("an answer"));
+    assert_eq!(look(world.production).await, Some(plain("Acme")));
+    assert!(!world.store.set_logo(NOBODY, None).await.expect("an answer"), "there is no such organization");
+    assert!(!world.store.set_postal_line(NOBODY, Some(line)).await.expect("an answer"));
 }
 
 // --- apps ---

@@ -8,7 +8,9 @@ use giftd_domain::history::{OrderFilter, PageRequest};
 use giftd_domain::ids::{AccountId, OrderId, TemplateId};
 use giftd_domain::ledger::{EntryType, Postings};
 use giftd_domain::money::{Currency, Money};
-use giftd_domain::orders::place::{KnownKey, PlaceOrder, Request, RequestedGift, RequestedTiming, Rules};
+use giftd_domain::orders::place::{
+    KnownKey, PlaceOrder, Request, RequestedGift, RequestedGifts, RequestedMails, RequestedTiming, Rules,
+};
 use giftd_domain::orders::{CardType, EmailSetting, OrderStatus, OrderType};
 use giftd_domain::schedule::{Schedule, SendTiming};
 use giftd_store::{Placed, StoreError};
@@ -139,6 +141,7 @@ pub async fn what_the_rules_let_pass_is_placed_at_the_stored_rate(bed: Bed) {
     let rules = Rules {
         account_id: world.production,
         creator: "Payroll",
+        organization: "Acme",
         settings: &settings,
         reference: &reference,
         fx_max_age: SignedDuration::from_hours(24),
@@ -154,18 +157,20 @@ pub async fn what_the_rules_let_pass_is_placed_at_the_stored_rate(bed: Bed) {
             scheduled_at: Some("2026-12-24T09:00:00".to_owned()),
             timezone: Some("Asia/Tokyo".to_owned()),
         },
-        sender_name: "Acme Corp".to_owned(),
-        subject: "A gift for you!".to_owned(),
-        message: None,
-        template_id: Some("12".to_owned()),
-        recipients: vec![RequestedGift {
-            email: "alice@bücher.example".to_owned(),
-            first_name: Some("Alice".to_owned()),
-            last_name: None,
-            company: None,
-            department: None,
-            amount: Decimal::from(5_000),
-        }],
+        gifts: RequestedGifts::Mails(RequestedMails {
+            sender_name: "Acme Corp".to_owned(),
+            subject: "A gift for you!".to_owned(),
+            message: None,
+            template_id: Some("12".to_owned()),
+            recipients: vec![RequestedGift {
+                email: "alice@bücher.example".to_owned(),
+                first_name: Some("Alice".to_owned()),
+                last_name: None,
+                company: None,
+                department: None,
+                amount: Decimal::from(5_000),
+            }],
+        }),
         refund_option: false,
     };
     let command = request.check(&rules, entropy()).expect("nothing is wrong with it");

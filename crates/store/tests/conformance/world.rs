@@ -6,17 +6,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
-use giftd_domain::account::Account;
-use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, Recipient, Settlement};
+use giftd_domain::account::{Account, AccountClock};
+use giftd_domain::gifts::events::{EventType, GiftEvent};
+use giftd_domain::gifts::redemption::{GiftAtHand, Redemption, RedemptionId, Reserve, Reserved, Sealed, Supplied};
+use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, Gift, Recipient, Reminders, Settlement};
 use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
-use giftd_domain::ids::{AccountId, OrderId, OrganizationId, TemplateId};
+use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType, Postings};
 use giftd_domain::limits;
 use giftd_domain::money::Money;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
+use giftd_domain::orders::resend::{Resend, ResendEntry};
 use giftd_domain::orders::{CardType, EmailSetting, Order, OrderStatus, OrderSummary, OrderType};
 use giftd_domain::schedule::{Schedule, SendTiming};
-use giftd_store::{LedgerReport, OperatorEntry, OperatorOutcome, Placed, SettleDelivery, Settled, Store, Work};
+use giftd_domain::text;
+use giftd_store::{
+    Cancellation, LedgerReport, OperatorEntry, OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, Turned,
+    Work,
+};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
@@ -28,6 +35,10 @@ pub const FUNDS: i64 = 100_000_000;
 pub const GIFT: i64 = 1_000;
 /// How long a claim of [`World::claim`] lasts.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// The smallest step of the databases' time.
+pub const A_MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
+/// How long a gift lasts that returns what isn't redeemed.
+pub const A_MONTH: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 pub fn instant(text: &str) -> Timestamp {
     text.parse().expect(text)
@@ -233,25 +244,161 @@ impl World {
     // --- deliveries ---
 
     pub async fn claim(&self, now: Timestamp, limit: u32) -> Vec<ClaimedDelivery> {
-        self.store.claim_deliveries(Work::Everyone, now, LEASE, limit).await.expect("an answer")
+        self.claim_work(Work::Everyone, now, limit).await
     }
 
+    pub async fn claim_work(&self, work: Work, now: Timestamp, limit: u32) -> Vec<ClaimedDelivery> {
+        self.store.claim_deliveries(work, now, LEASE, limit).await.expect("an answer")
+    }
+
+    /// Nobody is reminded of gifts that are sent.
     pub async fn settle(&self, settlements: Vec<SettleDelivery>, now: Timestamp) -> Settled {
-        self.store
-            .settle_deliveries(settlements, &giftd_domain::gifts::Reminders::default(), now, entropy())
-            .await
-            .expect("an answer")
+        self.settle_reminding(settlements, &Reminders::default(), now).await
     }
 
-    /// Sends everything that is due.
+    pub async fn settle_reminding(
+        &self,
+        settlements: Vec<SettleDelivery>,
+        reminders: &Reminders,
+        now: Timestamp,
+    ) -> Settled {
+        self.store.settle_deliveries(settlements, reminders, now, entropy()).await.expect("an answer")
+    }
+
+    /// Sends everything that is due; nobody is reminded.
     pub async fn deliver_all(&self, now: Timestamp) {
+        self.deliver_all_reminding(&Reminders::default(), now).await;
+    }
+
+    pub async fn deliver_all_reminding(&self, reminders: &Reminders, now: Timestamp) {
         loop {
             let claimed = self.claim(now, 100).await;
             if claimed.is_empty() {
                 return;
             }
-            self.settle(claimed.iter().map(|delivery| sent(delivery, now)).collect(), now).await;
+            let outcomes = claimed.iter().map(|delivery| sent(delivery, now)).collect();
+            self.settle_reminding(outcomes, reminders, now).await;
         }
+    }
+
+    /// Places an order and sends its gifts at once; nobody is reminded.
+    pub async fn place_and_send(&self, command: PlaceOrder) -> OrderId {
+        self.place_and_send_reminding(command, &Reminders::default()).await
+    }
+
+    pub async fn place_and_send_reminding(&self, command: PlaceOrder, reminders: &Reminders) -> OrderId {
+        let now = command.now;
+        let order = self.place(command).await.summary.order_id;
+        self.deliver_all_reminding(reminders, now).await;
+        order
+    }
+
+    // --- the life of an order ---
+
+    pub async fn gift(&self, order: OrderId, position: usize) -> Gift {
+        self.order(order).await.gifts.swap_remove(position - 1)
+    }
+
+    pub async fn cancel(&self, account: AccountId, order: OrderId, now: Timestamp) -> Cancellation {
+        self.store.cancel_order(account, order, now, entropy()).await.expect("an answer")
+    }
+
+    pub async fn resend(&self, resend: Resend) -> Resent {
+        self.store.resend(resend).await.expect("an answer")
+    }
+
+    pub async fn events_page(&self, account: AccountId, order: OrderId, page: u32, page_size: u32) -> Page<GiftEvent> {
+        let page = PageRequest { page, page_size };
+        self.store.order_events(account, order, page).await.expect("an answer").expect("a page")
+    }
+
+    /// All events of an order, newest first.
+    pub async fn events(&self, account: AccountId, order: OrderId) -> Vec<GiftEvent> {
+        let mut events = Vec::new();
+        for page in 1.. {
+            let Page { items, total } = self.events_page(account, order, page, 100).await;
+            let is_last = items.len() < 100;
+            events.extend(items);
+            if is_last {
+                assert_eq!(total, u64::try_from(events.len()).expect("a total"));
+                break;
+            }
+        }
+        events
+    }
+
+    /// What happened to a gift of the production account, oldest first, with details.
+    pub async fn story(&self, order: OrderId, position: u32) -> Vec<(EventType, Option<String>)> {
+        let events = self.events(self.production, order).await.into_iter().rev();
+        events.filter(|event| event.position == position).map(|event| (event.event_type, event.detail)).collect()
+    }
+
+    // --- the life of a gift ---
+
+    /// Turns all gifts that are due, without reminders.
+    pub async fn turn(&self, until: Timestamp) -> Turned {
+        self.turn_reminding(Work::Everyone, until, &Reminders::default()).await
+    }
+
+    pub async fn turn_reminding(&self, work: Work, until: Timestamp, reminders: &Reminders) -> Turned {
+        let mut all = Turned::default();
+        loop {
+            let turned = self.turn_group(work, until, reminders).await;
+            all.gifts += turned.gifts;
+            all.reminded += turned.reminded;
+            all.expired += turned.expired;
+            all.refunded += turned.refunded;
+            if turned.gifts == 0 {
+                return all;
+            }
+        }
+    }
+
+    pub async fn turn_group(&self, work: Work, until: Timestamp, reminders: &Reminders) -> Turned {
+        self.store.turn_gifts(work, until, reminders, entropy()).await.expect("an answer")
+    }
+
+    pub async fn at_hand(&self, gift: GiftKey) -> GiftAtHand {
+        self.store.gift_at_hand(gift).await.expect("an answer").expect("a gift")
+    }
+
+    pub async fn reserve(&self, command: Reserve) -> Reserved {
+        self.store.reserve(command).await.expect("an answer")
+    }
+
+    /// Reserves what nothing speaks against.
+    pub async fn reserved(&self, command: Reserve) -> Redemption {
+        match self.reserve(command).await {
+            Reserved::New(redemption) => redemption,
+            other => panic!("not reserved: {other:?}"),
+        }
+    }
+
+    pub async fn supply(&self, gift: GiftKey, id: u128, supplied: Supplied, now: Timestamp) -> Option<Redemption> {
+        let id = RedemptionId(id);
+        self.store.settle_redemption(gift, id, supplied, now, entropy()).await.expect("an answer")
+    }
+
+    /// Redeems what nothing speaks against.
+    pub async fn redeem(&self, gift: GiftKey, id: u128, cost: i64, now: Timestamp) {
+        self.reserved(redeeming(gift, id, cost, now)).await;
+        self.supply(gift, id, Supplied::Code(code("code")), now).await.expect("a redemption");
+    }
+
+    // --- the sandbox ---
+
+    pub async fn begin_move(&self, account: AccountId, by: SignedDuration, now: Timestamp) -> Option<AccountClock> {
+        self.store.begin_move(account, by, now).await.expect("an answer")
+    }
+
+    /// Moves the sandbox's clock, although what is due on the way isn't done.
+    pub async fn jump(&self, by: SignedDuration, now: Timestamp) -> AccountClock {
+        let clock = self.begin_move(self.sandbox, by, now).await.expect("nobody else moves it");
+        let moving = clock.moving.expect("it is being moved");
+        assert!(self.store.end_move(self.sandbox, moving.claim, now).await.expect("an answer"));
+        let clock = self.account(self.sandbox).await.clock;
+        assert_eq!((clock.moving, clock.time(now)), (None, moving.target));
+        clock
     }
 }
 
@@ -311,6 +458,50 @@ pub fn costing(account: AccountId, key: &str, costs: &[i64]) -> PlaceOrder {
     }
 }
 
+/// A choice card with a cost for each recipient, which may be redeemed in parts and returns what isn't.
+pub fn choosing(account: AccountId, key: &str, costs: &[i64]) -> PlaceOrder {
+    PlaceOrder { card_type: CardType::ChoiceCard, refund_option: true, ..costing(account, key, costs) }
+}
+
+/// Asks for gifts to be sent again: addresses, and where they move.
+pub fn resending(account: AccountId, order: OrderId, entries: &[(&str, Option<&str>)], now: Timestamp) -> Resend {
+    let entry = |&(written, updated): &(&str, Option<&str>)| ResendEntry {
+        written: written.to_owned(),
+        email: text::email(written).expect(written),
+        updated: updated.map(str::to_owned),
+    };
+    Resend {
+        account_id: account,
+        order_id: order,
+        entries: entries.iter().map(entry).collect(),
+        client_id: "app_1".to_owned(),
+        request_id: "request 1".to_owned(),
+        now,
+    }
+}
+
+pub fn gift_key(account: AccountId, order: OrderId, position: u32) -> GiftKey {
+    GiftKey { account_id: account, order: order.time, position }
+}
+
+/// Asks for a part of a gift whose link is the first.
+pub fn redeeming(gift: GiftKey, id: u128, cost: i64, now: Timestamp) -> Reserve {
+    Reserve {
+        gift,
+        link_version: 1,
+        id: RedemptionId(id),
+        product_id: "20001".to_owned(),
+        product_name: "Sakura Books JP".to_owned(),
+        face: Money::new(cost * 150, "JPY".parse().expect("yen")),
+        cost,
+        now,
+    }
+}
+
+pub fn code(text: &str) -> Sealed {
+    Sealed { key_id: "key 1".to_owned(), bytes: text.as_bytes().to_vec() }
+}
+
 pub fn recipient(position: u32) -> Recipient {
     Recipient {
         email: Some(format!("r{position}@example.com")),
@@ -330,6 +521,11 @@ pub fn again(command: &PlaceOrder) -> PlaceOrder {
 pub fn scheduled(send_at: Timestamp) -> SendTiming {
     let local = TimeZone::UTC.to_datetime(send_at);
     SendTiming::Scheduled(Schedule { local, timezone: "UTC".to_owned(), send_at })
+}
+
+/// So many days before the expiry.
+pub fn days_before(days: &[i64]) -> Reminders {
+    Reminders::new(days.iter().map(|days| SignedDuration::from_hours(days * 24)))
 }
 
 // --- outcomes ---
