@@ -20,6 +20,9 @@ pub(super) const COLUMNS: &str =
     "account_id, organization_id, environment, funding, available, pending, issued, last_id,
     clock_ahead, clock_at, clock_target, clock_claim, clock_lease_end";
 
+/// Those of them that [`clock`] reads.
+pub(super) const CLOCK: &str = "clock_ahead, clock_at, clock_target, clock_claim, clock_lease_end";
+
 /// Accounts whose rows the transaction holds.
 pub(super) type Held = BTreeMap<AccountId, Account>;
 
@@ -74,7 +77,7 @@ pub(super) fn account(row: &Row) -> Result<Account, Failure> {
     })
 }
 
-/// The columns of an account that are its clock.
+/// A row of [`CLOCK`].
 pub(super) fn clock(row: &Row) -> Result<AccountClock, Failure> {
     let moving = match (
         row.optional_instant("clock_at")?,

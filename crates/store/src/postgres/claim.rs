@@ -1,4 +1,7 @@
-//! Claiming deliveries that are due.
+//! Claiming mails that are due.
+//!
+//! An order's first mail changes the order, so its account is held, and as everywhere before anything else.
+//! Whose these are is looked at without a lock, and what is taken then is looked at anew.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,60 +24,157 @@ use super::error::{Failure, broken};
 use super::operation::Connection;
 use super::orders::recipient;
 use super::rows::{Columns as _, Parameters, micros, name, uuid};
-use crate::Backlog;
+use super::templates;
+use crate::{Backlog, Work};
+
+/// How many claims' worth of due mails one claim looks at: those of other nodes lie before its own.
+const WINDOW: i64 = 4;
+
+/// What a look for due mails came to.
+#[derive(Clone, Debug)]
+pub(super) enum Claimed {
+    /// These, at least one.
+    Some(Vec<ClaimedDelivery>),
+    /// Nothing is due.
+    Nothing,
+    /// Other nodes took all that was seen: another look may find more.
+    Missed,
+}
 
 /// What the mails of one order have in common.
 struct Mailing {
     order_id: OrderId,
     environment: Environment,
+    clock: AccountClock,
     currency: Currency,
     card_name: String,
     sender_name: String,
     subject: String,
     message: Option<String>,
+    template: TemplateContent,
+    refund_option: bool,
     status: OrderStatus,
 }
 
-/// A delivery's key, column by column.
+/// Mails, column by column.
 #[derive(Default)]
 struct Keys {
     accounts: Vec<i64>,
     orders: Vec<Uuid>,
     positions: Vec<i64>,
+    kinds: Vec<String>,
 }
 
-/// Takes up to `limit` due deliveries, oldest due first, until `now` + `lease`. Inside a transaction.
+/// Takes up to `limit` due mails, oldest due first, until `now` + `lease`. Inside a transaction.
 pub(super) async fn claim_deliveries(
     connection: &Connection,
+    work: Work,
     now: Timestamp,
     lease: SignedDuration,
     limit: u32,
-) -> Result<Vec<ClaimedDelivery>, Failure> {
-    let due = take_due(connection, now, limit).await?;
+) -> Result<Claimed, Failure> {
+    let Some(beginning) = look(connection, work, now, limit).await? else { return Ok(Claimed::Nothing) };
+    let due = take_due(connection, work, &beginning, now, limit).await?;
     if due.positions.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Claimed::Missed);
     }
     let lease_end = now.saturating_add(lease).unwrap_or(Timestamp::MAX);
     let (claimed, mailings) = claim(connection, &due, now, lease_end).await?;
     begin_mailings(connection, &mailings).await?;
     let mut deliveries = claimed.iter().map(|row| delivery(row, &mailings)).collect::<Result<Vec<_>, _>>()?;
-    deliveries.sort_by_key(|claimed| (claimed.due_at, claimed.account_id, claimed.gift));
-    Ok(deliveries)
+    deliveries.sort_by_key(|claimed| (claimed.due_at, claimed.account_id, claimed.gift, claimed.kind));
+    Ok(Claimed::Some(deliveries))
 }
 
-/// Locks due deliveries that no other node is about to claim.
-async fn take_due(connection: &Connection, now: Timestamp, limit: u32) -> Result<Keys, Failure> {
+/// The first mails that are due at `$1`, as many as `$2`. One account's (`$3`) are found by its own key: by the
+/// instant stand those of all others too, and where the one's clock is moved that is far ahead.
+fn due(work: Work) -> &'static str {
+    match work {
+        Work::Everyone => {
+            "SELECT account_id, order_id, position, kind FROM mails
+             WHERE run_at <= $1 AND $3::BIGINT IS NULL
+                AND account_id <> ALL (ARRAY(SELECT account_id FROM accounts WHERE clock_at IS NOT NULL))
+             ORDER BY run_at LIMIT $2"
+        }
+        Work::Moving(_) => {
+            "SELECT account_id, order_id, position, kind FROM mails
+             WHERE account_id = $3 AND run_at + 0 <= $1 ORDER BY run_at + 0 LIMIT $2"
+        }
+    }
+}
+
+fn only(work: Work) -> Option<i64> {
+    match work {
+        Work::Everyone => None,
+        Work::Moving(account) => Some(account.0),
+    }
+}
+
+/// The accounts of due mails whose orders begin with them; none where nothing is due.
+async fn look(connection: &Connection, work: Work, now: Timestamp, limit: u32) -> Result<Option<Vec<i64>>, Failure> {
     let statement = connection
-        .prepare_cached(
-            "SELECT account_id, order_id, position FROM mails
-             WHERE run_at <= $1 ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED",
-        )
+        .prepare_cached(&format!(
+            "SELECT DISTINCT w.account_id, o.status = 'PENDING' AS begins
+             FROM ({}) w,
+                LATERAL (SELECT status FROM orders WHERE account_id = w.account_id AND order_id = w.order_id LIMIT 1) o",
+            due(work)
+        ))
         .await?;
+    let rows = connection.query(&statement, &[&micros(now), &i64::from(limit), &only(work)]).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut beginning = Vec::new();
+    for row in &rows {
+        if row.value("begins")? {
+            beginning.push(AccountId(row.value("account_id")?));
+        }
+    }
+    Ok(Some(accounts::ids(beginning)))
+}
+
+/// Holds the accounts, then locks due mails that no other node is about to claim. One that begins an order
+/// of another account stays for the next look.
+async fn take_due(
+    connection: &Connection,
+    work: Work,
+    beginning: &[i64],
+    now: Timestamp,
+    limit: u32,
+) -> Result<Keys, Failure> {
+    let hold = accounts::prepare_hold(connection).await?;
+    let take = connection
+        .prepare_cached(&format!(
+            "SELECT w.account_id, w.order_id, w.position, w.kind
+             FROM ({}) w,
+                LATERAL (SELECT status FROM orders WHERE account_id = w.account_id AND order_id = w.order_id LIMIT 1) o,
+                LATERAL (SELECT 1 FROM mails
+                    WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position AND kind = w.kind
+                        AND run_at <= $1 AND (o.status <> 'PENDING' OR w.account_id = ANY ($4))
+                    LIMIT 1 FOR UPDATE SKIP LOCKED) d
+             LIMIT $5",
+            due(work)
+        ))
+        .await?;
+    let (at, limit, only) = (micros(now), i64::from(limit), only(work));
+    let window = limit.saturating_mul(WINDOW);
+    let wanted: Parameters<'_> = vec![&at, &window, &only, &beginning, &limit];
+    let (held, rows) = if beginning.is_empty() {
+        (Ok(accounts::Held::new()), connection.query(&take, &wanted).await)
+    } else {
+        tokio::join!(
+            biased;
+            accounts::hold_prepared(connection, &hold, beginning),
+            connection.query(&take, &wanted),
+        )
+    };
+    held?;
     let mut due = Keys::default();
-    for row in &connection.query(&statement, &[&micros(now), &i64::from(limit)]).await? {
+    for row in &rows? {
         due.accounts.push(row.value("account_id")?);
         due.orders.push(row.value("order_id")?);
         due.positions.push(row.value("position")?);
+        due.kinds.push(row.value("kind")?);
     }
     Ok(due)
 }
@@ -88,40 +188,48 @@ async fn claim(
 ) -> Result<(Vec<Row>, HashMap<(AccountId, TimeId), Mailing>), Failure> {
     let raise = connection
         .prepare_cached(
-            "UPDATE mails d SET run_at = $4, claim = d.claim + 1, tried_since = COALESCE(d.tried_since, $5)
-             FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[]) AS w (account_id, order_id, position)
-             WHERE d.account_id = w.account_id AND d.order_id = w.order_id AND d.position = w.position",
+            "UPDATE mails d SET run_at = $5, claim = d.claim + 1, tried_since = COALESCE(d.tried_since, $6)
+             FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::TEXT[]) AS w (account_id, order_id, position, kind)
+             WHERE d.account_id = w.account_id AND d.order_id = w.order_id AND d.position = w.position
+                AND d.kind = w.kind",
         )
         .await?;
     let read = connection
         .prepare_cached(
-            "SELECT w.account_id, w.order_id, w.position, d.claim, d.send_number, d.due_at, d.tried_since,
-                g.email, g.first_name, g.last_name, g.company, g.department, g.amount, g.delivery_attempts, g.link_version
-             FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[]) AS w (account_id, order_id, position),
-                LATERAL (SELECT claim, send_number, due_at, tried_since FROM mails
-                    WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position LIMIT 1) d,
+            "SELECT w.account_id, w.order_id, w.position, w.kind, d.claim, d.send_number, d.attempts, d.due_at,
+                d.tried_since, g.email, g.first_name, g.last_name, g.company, g.department, g.amount, g.link_version,
+                g.expires_at
+             FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::TEXT[]) AS w (account_id, order_id, position, kind),
+                LATERAL (SELECT claim, send_number, attempts, due_at, tried_since FROM mails
+                    WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position
+                        AND kind = w.kind LIMIT 1) d,
                 LATERAL (SELECT * FROM gifts
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position LIMIT 1) g",
         )
         .await?;
     let mail = connection
-        .prepare_cached(
-            "SELECT w.account_id, w.order_id, k.order_type, a.environment, o.currency, k.card_name, o.sender_name,
-                o.subject, o.message, o.status
+        .prepare_cached(&format!(
+            "SELECT w.account_id, w.order_id, k.order_type, a.environment, {clock}, o.currency, k.card_name,
+                o.sender_name AS order_sender_name, o.subject, o.message AS order_message, o.refund_option, o.status,
+                {template}
              FROM (SELECT DISTINCT account_id, order_id
                     FROM unnest($1::BIGINT[], $2::UUID[]) AS w (account_id, order_id)) w,
                 LATERAL (SELECT * FROM orders WHERE account_id = w.account_id AND order_id = w.order_id LIMIT 1) o,
                 LATERAL (SELECT * FROM order_kinds WHERE account_id = w.account_id AND kind_id = o.kind_id LIMIT 1) k,
-                LATERAL (SELECT environment FROM accounts WHERE account_id = w.account_id LIMIT 1) a",
-        )
+                LATERAL (SELECT * FROM templates
+                    WHERE account_id = w.account_id AND template_id = o.template_id LIMIT 1) t,
+                LATERAL (SELECT * FROM accounts WHERE account_id = w.account_id LIMIT 1) a",
+            clock = accounts::CLOCK,
+            template = templates::CONTENT,
+        ))
         .await?;
-    let Keys { accounts, orders, positions } = due;
+    let Keys { accounts, orders, positions, kinds } = due;
     let (now, lease_end) = (micros(now), micros(lease_end));
-    let changes: Parameters<'_> = vec![accounts, orders, positions, &lease_end, &now];
+    let changes: Parameters<'_> = vec![accounts, orders, positions, kinds, &lease_end, &now];
     let (raised, claimed, mailings) = tokio::join!(
         biased;
         connection.execute(&raise, &changes),
-        connection.query(&read, &changes[..3]),
+        connection.query(&read, &changes[..4]),
         connection.query(&mail, &changes[..2]),
     );
     raised?;
@@ -133,18 +241,20 @@ fn mailing(row: &Row) -> Result<((AccountId, TimeId), Mailing), Failure> {
     let mailing = Mailing {
         order_id: OrderId { order_type: row.named("order_type")?, time },
         environment: row.named("environment")?,
+        clock: accounts::clock(row)?,
         currency: row.currency("currency")?,
         card_name: row.value("card_name")?,
-        sender_name: row.value("sender_name")?,
+        sender_name: row.value("order_sender_name")?,
         subject: row.value("subject")?,
-        message: row.value("message")?,
+        message: row.value("order_message")?,
+        template: templates::content(row)?,
+        refund_option: row.value("refund_option")?,
         status: row.named("status")?,
     };
     Ok(((AccountId(row.value("account_id")?), time), mailing))
 }
 
-/// Orders are IN_PROGRESS from their first delivery on. Accounts are held only where one may be the
-/// first: nothing leads back to PENDING.
+/// Orders are IN_PROGRESS from their first mail on; nothing leads back to PENDING. Their accounts are held.
 async fn begin_mailings(
     connection: &Connection,
     mailings: &HashMap<(AccountId, TimeId), Mailing>,
@@ -157,7 +267,6 @@ async fn begin_mailings(
     if pending.is_empty() {
         return Ok(());
     }
-    accounts::hold(connection, &accounts::ids(pending.keys().map(|(account, _)| *account))).await?;
     let begin = connection
         .prepare_cached(
             "UPDATE orders o SET status = 'IN_PROGRESS'
@@ -182,16 +291,16 @@ fn delivery(row: &Row, mailings: &HashMap<(AccountId, TimeId), Mailing>) -> Resu
     let account_id = AccountId(row.value("account_id")?);
     let mailing = mailings
         .get(&(account_id, row.id("order_id")?))
-        .ok_or_else(|| broken(format!("a delivery of account {account_id} without an order")))?;
+        .ok_or_else(|| broken(format!("a mail of account {account_id} without an order or template")))?;
     Ok(ClaimedDelivery {
         account_id,
         environment: mailing.environment,
-        clock: AccountClock::default(),
-        kind: MailKind::Gift,
+        clock: mailing.clock,
         gift: GiftId { order: mailing.order_id, position: row.count("position")? },
+        kind: row.named::<MailKind>("kind")?,
         claim: row.value("claim")?,
         send_number: row.count("send_number")?,
-        attempts: row.count("delivery_attempts")?,
+        attempts: row.count("attempts")?,
         due_at: row.instant("due_at")?,
         tried_since: row.instant("tried_since")?,
         link_version: row.count("link_version")?,
@@ -201,9 +310,9 @@ fn delivery(row: &Row, mailings: &HashMap<(AccountId, TimeId), Mailing>) -> Resu
         sender_name: mailing.sender_name.clone(),
         subject: mailing.subject.clone(),
         message: mailing.message.clone(),
-        template: TemplateContent::first(""),
-        refund_option: false,
-        expires_at: None,
+        template: mailing.template.clone(),
+        refund_option: mailing.refund_option,
+        expires_at: row.optional_instant("expires_at")?,
     })
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn operator_entry(connection: &Connection, entry: &OperatorEntr
     let OperatorEntry { account_id, entry_type, cents, ref reference, now, entropy } = *entry;
     let mut held = accounts::hold(connection, &[account_id.0]).await?;
     let Some(account) = held.get_mut(&account_id) else { return Ok(OperatorOutcome::NoAccount) };
+    let now = account.clock.time(now);
     match posted_before(connection, entry).await? {
         Some(before) if before == cents => return Ok(OperatorOutcome::Known),
         Some(before) => return Ok(OperatorOutcome::OtherAmount { cents: before }),

@@ -2,21 +2,27 @@
 
 mod accounts;
 mod batch;
+mod cancel;
 mod claim;
 mod connect;
 mod counts;
 mod error;
+mod events;
+mod gifts;
 mod history;
 mod keys;
 mod ledger;
+mod mails;
 mod migrate;
 mod operation;
 mod orders;
 mod organizations;
 mod place;
 mod reference;
+mod resend;
 mod rows;
 mod settle;
+mod templates;
 mod verify;
 mod walk;
 mod writer;
@@ -48,6 +54,7 @@ use giftd_domain::orders::{Order, OrderSummary};
 use giftd_domain::templates::{SenderLook, Template, TemplateContent};
 use jiff::SignedDuration;
 
+use self::claim::Claimed;
 use self::connect::Target;
 use self::error::broken;
 use self::operation::Around::{Nothing, Own, Snapshot, Transaction};
@@ -57,6 +64,9 @@ use crate::{
     Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
     Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, WaitingSchedule, Work,
 };
+
+/// Looks for due mails of one claim, where other nodes are always faster.
+const CLAIM_LOOKS: usize = 4;
 
 /// PostgreSQL. Any number of nodes may share it.
 pub struct PostgresStore {
@@ -280,8 +290,17 @@ impl Store for PostgresStore {
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        run(&self.pool, Transaction, move |connection| Box::pin(claim::claim_deliveries(connection, now, lease, limit)))
-            .await
+        for _ in 0..CLAIM_LOOKS {
+            let claimed = run(&self.pool, Transaction, move |connection| {
+                Box::pin(claim::claim_deliveries(connection, work, now, lease, limit))
+            });
+            match claimed.await? {
+                Claimed::Some(deliveries) => return Ok(deliveries),
+                Claimed::Nothing => break,
+                Claimed::Missed => {}
+            }
+        }
+        Ok(Vec::new())
     }
 
     async fn settle_deliveries(
@@ -291,10 +310,13 @@ impl Store for PostgresStore {
         now: Timestamp,
         entropy: u128,
     ) -> Result<Settled, StoreError> {
-        let settlements: Arc<[SettleDelivery]> = settlements.into();
+        let command = Arc::new((settlements, reminders.clone()));
         run(&self.pool, Own, move |connection| {
-            let settlements = Arc::clone(&settlements);
-            Box::pin(async move { settle::settle_deliveries(connection, &settlements, now, entropy).await })
+            let command = Arc::clone(&command);
+            Box::pin(async move {
+                let (settlements, reminders) = &*command;
+                settle::settle_deliveries(connection, settlements, reminders, now, entropy).await
+            })
         })
         .await
     }
@@ -304,19 +326,29 @@ impl Store for PostgresStore {
     }
 
     async fn sender_look(&self, account: AccountId) -> Result<Option<SenderLook>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Nothing, move |connection| Box::pin(organizations::sender_look(connection, account))).await
     }
 
     async fn set_logo(&self, organization: OrganizationId, png: Option<Vec<u8>>) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        let png: Option<Arc<[u8]>> = png.map(Into::into);
+        run(&self.pool, Transaction, move |connection| {
+            let png = png.clone();
+            Box::pin(async move { organizations::set_logo(connection, organization, png.as_deref()).await })
+        })
+        .await
     }
 
     async fn set_postal_line(&self, organization: OrganizationId, line: Option<&str>) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        let line: Option<Arc<str>> = line.map(Into::into);
+        run(&self.pool, Transaction, move |connection| {
+            let line = line.clone();
+            Box::pin(async move { organizations::set_postal_line(connection, organization, line.as_deref()).await })
+        })
+        .await
     }
 
     async fn templates(&self, account: AccountId) -> Result<Vec<Template>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Nothing, move |connection| Box::pin(templates::templates(connection, account))).await
     }
 
     async fn create_template(
@@ -324,7 +356,12 @@ impl Store for PostgresStore {
         account: AccountId,
         content: &TemplateContent,
     ) -> Result<Option<Template>, StoreError> {
-        Err(broken("not there yet"))
+        let content = Arc::new(content.clone());
+        run(&self.pool, Transaction, move |connection| {
+            let content = Arc::clone(&content);
+            Box::pin(async move { templates::create_template(connection, account, &content).await })
+        })
+        .await
     }
 
     async fn replace_template(
@@ -333,7 +370,12 @@ impl Store for PostgresStore {
         template: TemplateId,
         content: &TemplateContent,
     ) -> Result<Option<Template>, StoreError> {
-        Err(broken("not there yet"))
+        let content = Arc::new(content.clone());
+        run(&self.pool, Transaction, move |connection| {
+            let content = Arc::clone(&content);
+            Box::pin(async move { templates::replace_template(connection, account, template, &content).await })
+        })
+        .await
     }
 
     async fn delete_template(
@@ -342,11 +384,19 @@ impl Store for PostgresStore {
         template: TemplateId,
         now: Timestamp,
     ) -> Result<TemplateDeletion, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| {
+            Box::pin(templates::delete_template(connection, account, template, now))
+        })
+        .await
     }
 
     async fn branded_card(&self, product_id: &str) -> Result<Option<KnownCard>, StoreError> {
-        Err(broken("not there yet"))
+        let product_id: Arc<str> = product_id.into();
+        run(&self.pool, Nothing, move |connection| {
+            let product_id = Arc::clone(&product_id);
+            Box::pin(async move { reference::known_card(connection, &product_id).await })
+        })
+        .await
     }
 
     async fn cancel_order(
@@ -356,11 +406,19 @@ impl Store for PostgresStore {
         now: Timestamp,
         entropy: u128,
     ) -> Result<Cancellation, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| {
+            Box::pin(cancel::cancel_order(connection, account, order, now, entropy))
+        })
+        .await
     }
 
     async fn resend(&self, command: Resend) -> Result<Resent, StoreError> {
-        Err(broken("not there yet"))
+        let command = Arc::new(command);
+        run(&self.pool, Transaction, move |connection| {
+            let command = Arc::clone(&command);
+            Box::pin(async move { resend::resend(connection, &command).await })
+        })
+        .await
     }
 
     async fn order_events(
@@ -369,7 +427,8 @@ impl Store for PostgresStore {
         order: OrderId,
         page: PageRequest,
     ) -> Result<Option<Page<GiftEvent>>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Snapshot, move |connection| Box::pin(events::order_events(connection, account, order, page)))
+            .await
     }
 
     async fn waiting_schedules(&self) -> Result<Vec<WaitingSchedule>, StoreError> {

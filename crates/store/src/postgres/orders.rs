@@ -1,14 +1,15 @@
 //! Reading orders.
 
-use giftd_domain::gifts::{Gift, Recipient};
+use giftd_domain::gifts::Recipient;
 use giftd_domain::ids::{AccountId, OrderId, TemplateId};
 use giftd_domain::money::Money;
 use giftd_domain::orders::place::{Fingerprint, KnownKey};
 use giftd_domain::orders::{EmailSetting, Order, OrderSummary};
 use giftd_domain::schedule::{Schedule, SendTiming};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, Statement};
 
 use super::error::{Failure, broken};
+use super::gifts;
 use super::operation::Connection;
 use super::rows::{Columns as _, Parameters, storable, uuid};
 
@@ -20,29 +21,65 @@ pub(super) const SUMMARY: &str =
 
 /// An order of an account.
 pub(super) async fn order(connection: &Connection, account: AccountId, id: OrderId) -> Result<Option<Order>, Failure> {
-    let order = connection
+    let order = prepare_summary(connection).await?;
+    let of_order = connection
         .prepare_cached(&format!(
-            "SELECT {SUMMARY} FROM orders o JOIN order_kinds k USING (account_id, kind_id)
-             WHERE o.account_id = $1 AND o.order_id = $2"
+            "SELECT {} FROM gifts WHERE account_id = $1 AND order_id = $2 ORDER BY position",
+            gifts::COLUMNS
         ))
-        .await?;
-    let gifts = connection
-        .prepare_cached(
-            "SELECT position, email, first_name, last_name, company, department, amount, cost, delivery_status,
-                delivery_attempts, delivery_error, sent_at, redemption_status, redeemed_at, expires_at, refunded,
-                redeemed, reserved, voided, link_version
-             FROM gifts WHERE account_id = $1 AND order_id = $2 ORDER BY position",
-        )
         .await?;
     let time = uuid(id.time);
     let key: Parameters<'_> = vec![&account.0, &time];
-    let (found, gifts) = tokio::join!(biased; connection.query_opt(&order, &key), connection.query(&gifts, &key));
+    let (found, rows) = tokio::join!(biased; connection.query_opt(&order, &key), connection.query(&of_order, &key));
     let Some(row) = found? else { return Ok(None) };
     let summary = summary(&row)?;
     if summary.order_id != id {
         return Ok(None);
     }
-    Ok(Some(Order { summary, gifts: gifts?.iter().map(gift).collect::<Result<_, _>>()? }))
+    Ok(Some(Order { summary, gifts: rows?.iter().map(gifts::gift).collect::<Result<_, _>>()? }))
+}
+
+/// An order that is there. Inside a transaction that has seen it.
+pub(super) async fn existing(connection: &Connection, account: AccountId, id: OrderId) -> Result<Order, Failure> {
+    order(connection, account, id).await?.ok_or_else(|| broken(format!("order {id} vanished")).into())
+}
+
+/// An order without its gifts.
+pub(super) async fn summary_of(
+    connection: &Connection,
+    account: AccountId,
+    id: OrderId,
+) -> Result<Option<OrderSummary>, Failure> {
+    let statement = prepare_summary(connection).await?;
+    let found = connection.query_opt(&statement, &[&account.0, &uuid(id.time)]).await?;
+    let found = found.as_ref().map(summary).transpose()?;
+    Ok(found.filter(|summary| summary.order_id == id))
+}
+
+async fn prepare_summary(connection: &Connection) -> Result<Statement, Failure> {
+    let sql = format!(
+        "SELECT {SUMMARY} FROM orders o JOIN order_kinds k USING (account_id, kind_id)
+         WHERE o.account_id = $1 AND o.order_id = $2"
+    );
+    Ok(connection.prepare_cached(&sql).await?)
+}
+
+/// Holds an order's row until the transaction ends: the order and its kind. Inside a transaction that holds
+/// its account.
+pub(super) async fn hold(
+    connection: &Connection,
+    account: AccountId,
+    id: OrderId,
+) -> Result<Option<(OrderSummary, i64)>, Failure> {
+    let statement = connection
+        .prepare_cached(&format!(
+            "SELECT {SUMMARY}, o.kind_id FROM orders o JOIN order_kinds k USING (account_id, kind_id)
+             WHERE o.account_id = $1 AND o.order_id = $2 FOR NO KEY UPDATE OF o"
+        ))
+        .await?;
+    let Some(row) = connection.query_opt(&statement, &[&account.0, &uuid(id.time)]).await? else { return Ok(None) };
+    let summary = summary(&row)?;
+    Ok((summary.order_id == id).then_some((summary, row.value("kind_id")?)))
 }
 
 /// The account of an order, whoever's it is.
@@ -124,27 +161,6 @@ pub(super) fn summary(row: &Row) -> Result<OrderSummary, Failure> {
         fx_rate,
         completed_at: row.optional_instant("completed_at")?,
         canceled_at: row.optional_instant("canceled_at")?,
-    })
-}
-
-fn gift(row: &Row) -> Result<Gift, Failure> {
-    Ok(Gift {
-        position: row.count("position")?,
-        recipient: recipient(row)?,
-        amount: row.value("amount")?,
-        cost: row.value("cost")?,
-        delivery_status: row.named("delivery_status")?,
-        delivery_attempts: row.count("delivery_attempts")?,
-        delivery_error: row.value("delivery_error")?,
-        sent_at: row.optional_instant("sent_at")?,
-        redemption_status: row.named("redemption_status")?,
-        redeemed_at: row.optional_instant("redeemed_at")?,
-        expires_at: row.optional_instant("expires_at")?,
-        redeemed: row.value("redeemed")?,
-        reserved: row.value("reserved")?,
-        voided: row.value("voided")?,
-        refunded: row.value("refunded")?,
-        link_version: row.count("link_version")?,
     })
 }
 

@@ -7,30 +7,37 @@ use giftd_domain::catalog::ChoiceRange;
 use giftd_domain::ids::{AccountId, OrganizationId, TemplateId};
 use giftd_domain::limits;
 use giftd_domain::orders::place::AccountSettings;
+use giftd_domain::templates::{SenderLook, Template, TemplateContent};
 use tokio_postgres::Row;
 
 use super::accounts;
 use super::batch::Batch;
 use super::counts::Counts;
 use super::error::{Failure, broken};
-use super::ledger;
 use super::operation::Connection;
 use super::rows::{Columns as _, micros, name, storable};
+use super::{ledger, templates};
 
 /// An organization with its two accounts. Inside a transaction.
 pub(super) async fn create_organization(
     connection: &Connection,
-    organization: &str,
+    organization_name: &str,
     now: Timestamp,
     entropy: u128,
 ) -> Result<OrganizationId, Failure> {
     let statement = connection
         .prepare_cached("INSERT INTO organizations (name, created_at) VALUES ($1, $2) RETURNING organization_id")
         .await?;
-    let row = connection.query_one(&statement, &[&organization, &micros(now)]).await?;
+    let row = connection.query_one(&statement, &[&organization_name, &micros(now)]).await?;
     let organization = OrganizationId(row.value("organization_id")?);
     for environment in [Environment::Production, Environment::Sandbox] {
-        create_account(connection, organization, environment, now, entropy).await?;
+        let account = create_account(connection, organization, environment, now, entropy).await?;
+        let template = Template {
+            template_id: TemplateId(limits::FIRST_TEMPLATE_ID),
+            is_default: true,
+            content: TemplateContent::first(organization_name),
+        };
+        templates::add(connection, account, &template).await?;
     }
     Ok(organization)
 }
@@ -41,18 +48,12 @@ async fn create_account(
     environment: Environment,
     now: Timestamp,
     entropy: u128,
-) -> Result<(), Failure> {
+) -> Result<AccountId, Failure> {
     let insert = connection
         .prepare_cached("INSERT INTO accounts (organization_id, environment) VALUES ($1, $2) RETURNING account_id")
         .await?;
     let row = connection.query_one(&insert, &[&organization.0, &name(environment)]).await?;
     let account_id = AccountId(row.value("account_id")?);
-    let template = connection
-        .prepare_cached(
-            "INSERT INTO templates (account_id, template_id, name, is_default) VALUES ($1, $2, 'Default', TRUE)",
-        )
-        .await?;
-    connection.execute(&template, &[&account_id.0, &limits::FIRST_TEMPLATE_ID]).await?;
     let mut account = Account::new(account_id, organization, environment);
     let refill = account.refill(now, entropy).map_err(|_| broken("play money can't be posted"))?;
     if let Some(entry) = refill {
@@ -64,7 +65,7 @@ async fn create_account(
         counts.write(&mut batch).await?;
         batch.send().await?;
     }
-    Ok(())
+    Ok(account_id)
 }
 
 /// All organizations, oldest first.
@@ -107,7 +108,8 @@ pub(super) async fn account_settings(
     let statement = connection
         .prepare_cached(
             "SELECT o.choice_min, o.choice_max, ARRAY(
-                SELECT template_id FROM templates t WHERE t.account_id = a.account_id ORDER BY is_default DESC, template_id
+                SELECT template_id FROM templates t WHERE t.account_id = a.account_id AND t.deleted_at IS NULL
+                ORDER BY is_default DESC, template_id
              ) AS templates
              FROM accounts a JOIN organizations o USING (organization_id) WHERE a.account_id = $1",
         )
@@ -133,6 +135,43 @@ pub(super) async fn set_choice_range(
         .prepare_cached("UPDATE organizations SET choice_min = $2, choice_max = $3 WHERE organization_id = $1")
         .await?;
     Ok(connection.execute(&statement, &[&organization.0, &range.min, &range.max]).await? == 1)
+}
+
+/// Who sends an account's mails.
+pub(super) async fn sender_look(connection: &Connection, account: AccountId) -> Result<Option<SenderLook>, Failure> {
+    let statement = connection
+        .prepare_cached(
+            "SELECT o.name, o.postal_line, o.logo FROM accounts a JOIN organizations o USING (organization_id)
+             WHERE a.account_id = $1",
+        )
+        .await?;
+    let Some(row) = connection.query_opt(&statement, &[&account.0]).await? else { return Ok(None) };
+    Ok(Some(SenderLook {
+        organization: row.value("name")?,
+        postal_line: row.value("postal_line")?,
+        logo: row.value("logo")?,
+    }))
+}
+
+/// Sets or removes an organization's logo.
+pub(super) async fn set_logo(
+    connection: &Connection,
+    organization: OrganizationId,
+    png: Option<&[u8]>,
+) -> Result<bool, Failure> {
+    let statement = connection.prepare_cached("UPDATE organizations SET logo = $2 WHERE organization_id = $1").await?;
+    Ok(connection.execute(&statement, &[&organization.0, &png]).await? == 1)
+}
+
+/// Sets or removes an organization's postal line.
+pub(super) async fn set_postal_line(
+    connection: &Connection,
+    organization: OrganizationId,
+    line: Option<&str>,
+) -> Result<bool, Failure> {
+    let statement =
+        connection.prepare_cached("UPDATE organizations SET postal_line = $2 WHERE organization_id = $1").await?;
+    Ok(connection.execute(&statement, &[&organization.0, &line]).await? == 1)
 }
 
 /// Adds an app.

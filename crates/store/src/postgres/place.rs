@@ -165,7 +165,7 @@ async fn write(
     }
     add_orders(&mut batch, new, kind_ids).await?;
     add_gifts(&mut batch, new).await?;
-    add_deliveries(&mut batch, new).await?;
+    add_mails(&mut batch, new, held).await?;
     let mut entries = Vec::new();
     for order in new {
         entries.extend(order.entries.iter().map(|entry| (order.command.account_id, entry)));
@@ -412,7 +412,12 @@ async fn add_gifts<'a>(batch: &mut Batch<'a>, new: &[New<'a>]) -> Result<(), Fai
         .await
 }
 
-async fn add_deliveries(batch: &mut Batch<'_>, new: &[New<'_>]) -> Result<(), Failure> {
+async fn add_mails(batch: &mut Batch<'_>, new: &[New<'_>], held: &Held) -> Result<(), Failure> {
+    // Work is due by the node's clock.
+    let run_at = |order: &PlaceOrder, _: OrderId| {
+        let clock = held.get(&order.account_id).map(|account| account.clock).unwrap_or_default();
+        micros(clock.node_time(order.run_at()))
+    };
     let gifts: Vec<i64> = new.iter().map(|order| signed(order.command.gifts.len())).collect::<Result<_, _>>()?;
     batch
         .add(
@@ -424,7 +429,7 @@ async fn add_deliveries(batch: &mut Batch<'_>, new: &[New<'_>]) -> Result<(), Fa
             parameters![
                 column(new, |order, _| order.account_id.0),
                 column(new, |_, id| uuid(id.time)),
-                column(new, |order, _| micros(order.run_at())),
+                column(new, run_at),
                 gifts,
             ],
         )

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use giftd_domain::Timestamp;
 use giftd_domain::catalog::{BrandedCard, Catalog, ChoiceCard, ChoiceRange, Prices, Reference};
 use giftd_domain::fx::{Rate, StoredRate};
+use giftd_domain::gifts::redemption::KnownCard;
 use giftd_domain::money::Currency;
 use giftd_domain::orders::CardType;
 use tokio_postgres::Row;
@@ -12,7 +13,7 @@ use tokio_postgres::Row;
 use super::batch::{Batch, parameters};
 use super::error::{Failure, broken};
 use super::operation::Connection;
-use super::rows::{Columns as _, micros, name};
+use super::rows::{Columns as _, micros, name, storable};
 use crate::CatalogImport;
 
 /// The version of what is listed.
@@ -44,6 +45,22 @@ pub(super) async fn reference(connection: &Connection) -> Result<Reference, Fail
         }
     }
     Ok(Reference { version, catalog, rates: rates(connection).await? })
+}
+
+/// A branded card that was ever imported.
+pub(super) async fn known_card(connection: &Connection, product_id: &str) -> Result<Option<KnownCard>, Failure> {
+    if !storable(product_id) {
+        return Ok(None);
+    }
+    let statement = connection
+        .prepare_cached(
+            "SELECT product_id, brand_name, product_name, country_code, currency, price_type, prices, description, terms,
+                image_url, listed
+             FROM products WHERE product_id = $1 AND card_type = $2",
+        )
+        .await?;
+    let found = connection.query_opt(&statement, &[&product_id, &name(CardType::BrandedCard)]).await?;
+    found.map(|row| Ok(KnownCard { card: branded_card(&row)?, listed: row.value("listed")? })).transpose()
 }
 
 fn branded_card(row: &Row) -> Result<BrandedCard, Failure> {

@@ -115,3 +115,8 @@ pub(super) fn signed(count: impl TryInto<i64>) -> Result<i64, StoreError> {
 pub(super) fn storable(text: &str) -> bool {
     !text.contains('\0')
 }
+
+/// A text from outside as PostgreSQL can hold it: a mail server's answer, for one, may be anything.
+pub(super) fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
