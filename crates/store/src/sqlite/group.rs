@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
 use giftd_domain::account::{Account, AccountClock, ClockMove};
 use giftd_domain::history::{OrderKind, Span};
@@ -15,7 +14,8 @@ use giftd_domain::orders::OrderStatus;
 use jiff::SignedDuration;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::rows::{Column, Named, name};
+use super::error::broken;
+use super::rows::{Column, Named, instant, name};
 use crate::StoreError;
 
 /// Ids of order kinds that are committed; the rows never change.
@@ -138,7 +138,13 @@ impl<'c> Group<'c> {
         }
     }
 
-    /// Keeps a changed account, to be written with the commit.
+    /// An account that rows of others name.
+    pub(super) fn existing_account(&self, account: AccountId) -> Result<Account, StoreError> {
+        self.account(account)?.ok_or_else(|| broken(format!("no account {account}")))
+    }
+
+    /// Keeps a changed account, to be written with the commit; its clock is written by who changes it
+    /// ([`super::clock`]), because queries look for clocks that move.
     pub(super) fn set_account(&mut self, account: Account) {
         self.changes.accounts.insert(account.account_id, account);
     }
@@ -255,9 +261,7 @@ pub(super) fn read_account(connection: &Connection, account: AccountId) -> Resul
 
 /// An account's clock: `clock_ahead, clock_at, clock_target, clock_claim, clock_lease_end`, from column `first`.
 pub(super) fn clock(row: &Row<'_>, first: usize) -> rusqlite::Result<AccountClock> {
-    let instant =
-        |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<Column<Timestamp>>>(column)?.map(|at| at.0));
-    let moving = match (instant(first + 1)?, instant(first + 2)?, instant(first + 4)?) {
+    let moving = match (instant(row, first + 1)?, instant(row, first + 2)?, instant(row, first + 4)?) {
         (Some(at), Some(target), Some(lease_end)) => {
             Some(ClockMove { at, target, claim: row.get(first + 3)?, lease_end })
         }

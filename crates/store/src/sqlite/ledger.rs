@@ -28,9 +28,10 @@ pub(super) fn operator_entry(group: &mut Group<'_>, entry: &OperatorEntry) -> Re
         Some(cents) => return Ok(OperatorOutcome::OtherAmount { cents }),
         None => {}
     }
+    let at = account.clock.time(entry.now);
     let posted = match entry.entry_type {
-        EntryType::Charge => account.charge(entry.cents, &entry.reference, entry.now, entry.entropy),
-        EntryType::Transfer => account.transfer(entry.cents, &entry.reference, entry.now, entry.entropy),
+        EntryType::Charge => account.charge(entry.cents, &entry.reference, at, entry.entropy),
+        EntryType::Transfer => account.transfer(entry.cents, &entry.reference, at, entry.entropy),
         other => return Err(broken(format!("{} is no operator's entry", name(other)))),
     };
     let posted = match posted {
@@ -52,8 +53,7 @@ pub(super) fn operator_entry(group: &mut Group<'_>, entry: &OperatorEntry) -> Re
         ])?;
     group.post(entry.account_id, &posted)?;
     if entry.entry_type == EntryType::Transfer
-        && let Some(refill) =
-            account.refill(entry.now, entry.entropy).map_err(|_| broken("the sandbox can't be refilled"))?
+        && let Some(refill) = account.refill(at, entry.entropy).map_err(|_| broken("the sandbox can't be refilled"))?
     {
         group.post(entry.account_id, &refill)?;
     }

@@ -1,20 +1,33 @@
 //! The embedded store: one writer thread that groups what waits into one commit, and readers beside it.
 
+mod at_hand;
 mod backlog;
+mod cancel;
 mod claim;
+mod clock;
+mod codes;
 mod connection;
 mod error;
+mod events;
 mod group;
 mod history;
+mod kept_mails;
 mod keys;
 mod ledger;
+mod mails;
 mod orders;
 mod organizations;
 mod place;
 mod readers;
+mod redeem;
 mod reference;
+mod resend;
 mod rows;
+mod schedules;
 mod settle;
+mod templates;
+mod turn;
+mod verification;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -37,13 +50,13 @@ use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
 use giftd_domain::ids::{AccountId, OrderId, OrganizationId};
 use giftd_domain::ids::{GiftKey, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
+use giftd_domain::limits;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
 use giftd_domain::templates::{SenderLook, Template, TemplateContent};
 use jiff::SignedDuration;
 
-use self::error::broken;
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::{
@@ -233,7 +246,7 @@ impl Store for SqliteStore {
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        self.writer.write(0, move |group| claim::claim_deliveries(group, now, lease, limit)).await
+        self.writer.write(0, move |group| claim::claim_deliveries(group, work, now, lease, limit)).await
     }
 
     async fn settle_deliveries(
@@ -243,8 +256,11 @@ impl Store for SqliteStore {
         now: Timestamp,
         entropy: u128,
     ) -> Result<Settled, StoreError> {
+        let reminders = reminders.clone();
         self.writer
-            .write(settlements.len(), move |group| settle::settle_deliveries(group, settlements, now, entropy))
+            .write(settlements.len(), move |group| {
+                settle::settle_deliveries(group, settlements, &reminders, now, entropy)
+            })
             .await
     }
 
@@ -253,19 +269,20 @@ impl Store for SqliteStore {
     }
 
     async fn sender_look(&self, account: AccountId) -> Result<Option<SenderLook>, StoreError> {
-        Err(broken("not there yet"))
+        self.readers.read(move |connection| organizations::sender_look(connection, account)).await
     }
 
     async fn set_logo(&self, organization: OrganizationId, png: Option<Vec<u8>>) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| organizations::set_logo(group, organization, png.as_deref())).await
     }
 
     async fn set_postal_line(&self, organization: OrganizationId, line: Option<&str>) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        let line = line.map(str::to_owned);
+        self.writer.write(0, move |group| organizations::set_postal_line(group, organization, line.as_deref())).await
     }
 
     async fn templates(&self, account: AccountId) -> Result<Vec<Template>, StoreError> {
-        Err(broken("not there yet"))
+        self.readers.read(move |connection| templates::templates(connection, account)).await
     }
 
     async fn create_template(
@@ -273,7 +290,8 @@ impl Store for SqliteStore {
         account: AccountId,
         content: &TemplateContent,
     ) -> Result<Option<Template>, StoreError> {
-        Err(broken("not there yet"))
+        let content = content.clone();
+        self.writer.write(0, move |group| templates::create_template(group, account, content)).await
     }
 
     async fn replace_template(
@@ -282,7 +300,8 @@ impl Store for SqliteStore {
         template: TemplateId,
         content: &TemplateContent,
     ) -> Result<Option<Template>, StoreError> {
-        Err(broken("not there yet"))
+        let content = content.clone();
+        self.writer.write(0, move |group| templates::replace_template(group, account, template, content)).await
     }
 
     async fn delete_template(
@@ -291,11 +310,12 @@ impl Store for SqliteStore {
         template: TemplateId,
         now: Timestamp,
     ) -> Result<TemplateDeletion, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| templates::delete_template(group, account, template, now)).await
     }
 
     async fn branded_card(&self, product_id: &str) -> Result<Option<KnownCard>, StoreError> {
-        Err(broken("not there yet"))
+        let product_id = product_id.to_owned();
+        self.readers.read(move |connection| reference::known_card(connection, &product_id)).await
     }
 
     async fn cancel_order(
@@ -305,11 +325,11 @@ impl Store for SqliteStore {
         now: Timestamp,
         entropy: u128,
     ) -> Result<Cancellation, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| cancel::cancel_order(group, account, order, now, entropy)).await
     }
 
     async fn resend(&self, command: Resend) -> Result<Resent, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(command.entries.len(), move |group| resend::resend(group, &command)).await
     }
 
     async fn order_events(
@@ -318,11 +338,11 @@ impl Store for SqliteStore {
         order: OrderId,
         page: PageRequest,
     ) -> Result<Option<Page<GiftEvent>>, StoreError> {
-        Err(broken("not there yet"))
+        self.readers.read(move |connection| events::order_events(connection, account, order, page)).await
     }
 
     async fn waiting_schedules(&self) -> Result<Vec<WaitingSchedule>, StoreError> {
-        Err(broken("not there yet"))
+        self.readers.read(schedules::waiting_schedules).await
     }
 
     async fn move_schedule(
@@ -332,7 +352,7 @@ impl Store for SqliteStore {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| schedules::move_schedule(group, account, order, from, to)).await
     }
 
     async fn turn_gifts(
@@ -342,11 +362,13 @@ impl Store for SqliteStore {
         reminders: &Reminders,
         entropy: u128,
     ) -> Result<Turned, StoreError> {
-        Err(broken("not there yet"))
+        let reminders = reminders.clone();
+        let gifts = usize::try_from(limits::TURN_GIFTS).unwrap_or(usize::MAX);
+        self.writer.write(gifts, move |group| turn::turn_gifts(group, work, until, &reminders, entropy)).await
     }
 
     async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError> {
-        Err(broken("not there yet"))
+        self.readers.read(move |connection| at_hand::gift_at_hand(connection, gift)).await
     }
 
     async fn request_verification(
@@ -355,7 +377,7 @@ impl Store for SqliteStore {
         link_version: u32,
         now: Timestamp,
     ) -> Result<VerificationRequested, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| verification::request_verification(group, gift, link_version, now)).await
     }
 
     async fn verify(
@@ -365,11 +387,11 @@ impl Store for SqliteStore {
         number: u32,
         now: Timestamp,
     ) -> Result<Verified, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| verification::verify(group, gift, link_version, number, now)).await
     }
 
     async fn reserve(&self, command: Reserve) -> Result<Reserved, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| redeem::reserve(group, command)).await
     }
 
     async fn settle_redemption(
@@ -380,11 +402,11 @@ impl Store for SqliteStore {
         now: Timestamp,
         entropy: u128,
     ) -> Result<Option<Redemption>, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| redeem::settle_redemption(group, gift, id, supplied, now, entropy)).await
     }
 
     async fn claim_redemptions(&self, now: Timestamp, limit: u32) -> Result<Vec<AskAgain>, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| redeem::claim_redemptions(group, now, limit)).await
     }
 
     async fn import_codes(
@@ -393,7 +415,8 @@ impl Store for SqliteStore {
         codes: Vec<NewCode>,
         now: Timestamp,
     ) -> Result<CodesImport, StoreError> {
-        Err(broken("not there yet"))
+        let product_id = product_id.to_owned();
+        self.writer.write(codes.len(), move |group| codes::import_codes(group, &product_id, &codes, now)).await
     }
 
     async fn take_code(
@@ -403,11 +426,12 @@ impl Store for SqliteStore {
         redemption: RedemptionId,
         now: Timestamp,
     ) -> Result<Option<Sealed>, StoreError> {
-        Err(broken("not there yet"))
+        let product_id = product_id.to_owned();
+        self.writer.write(0, move |group| codes::take_code(group, &product_id, face_value, redemption, now)).await
     }
 
     async fn stock(&self) -> Result<Vec<Stock>, StoreError> {
-        Err(broken("not there yet"))
+        self.readers.read(codes::stock).await
     }
 
     async fn begin_move(
@@ -416,15 +440,15 @@ impl Store for SqliteStore {
         by: SignedDuration,
         now: Timestamp,
     ) -> Result<Option<AccountClock>, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| clock::begin_move(group, account, by, now)).await
     }
 
     async fn take_over_moves(&self, now: Timestamp) -> Result<Vec<(AccountId, AccountClock)>, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| clock::take_over_moves(group, now)).await
     }
 
     async fn due_until(&self, account: AccountId, until: Timestamp) -> Result<Due, StoreError> {
-        Err(broken("not there yet"))
+        self.readers.read(move |connection| clock::due_until(connection, account, until)).await
     }
 
     async fn step_clock(
@@ -434,11 +458,11 @@ impl Store for SqliteStore {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| clock::step_clock(group, account, claim, at, now)).await
     }
 
     async fn end_move(&self, account: AccountId, claim: i64, now: Timestamp) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| clock::end_move(group, account, claim, now)).await
     }
 
     async fn keep_mails(
@@ -448,7 +472,7 @@ impl Store for SqliteStore {
         now: Timestamp,
         entropy: u128,
     ) -> Result<(), StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(mails.len(), move |group| kept_mails::keep_mails(group, account, &mails, now, entropy)).await
     }
 
     async fn kept_mails(
@@ -459,10 +483,13 @@ impl Store for SqliteStore {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<CapturedMail>, StoreError> {
-        Err(broken("not there yet"))
+        let to = to.map(str::to_owned);
+        self.readers
+            .read(move |connection| kept_mails::kept_mails(connection, account, to.as_deref(), order, now, page))
+            .await
     }
 
     async fn count_test_mail(&self, account: AccountId, now: Timestamp) -> Result<Option<u32>, StoreError> {
-        Err(broken("not there yet"))
+        self.writer.write(0, move |group| kept_mails::count_test_mail(group, account, now)).await
     }
 }

@@ -1,7 +1,7 @@
 //! Reading orders.
 
 use giftd_domain::gifts::{Gift, Recipient};
-use giftd_domain::ids::{AccountId, OrderId, TemplateId, TimeId};
+use giftd_domain::ids::{AccountId, GiftKey, OrderId, TemplateId, TimeId};
 use giftd_domain::money::{Currency, Money};
 use giftd_domain::orders::place::KnownKey;
 use giftd_domain::orders::{EmailSetting, Order, OrderSummary};
@@ -16,6 +16,15 @@ pub(super) const SUMMARY: &str =
     "k.order_type, o.order_id, k.card_type, o.status, o.product_id, k.card_name, k.creator,
     o.scheduled_at, o.timezone, o.send_at, o.sender_name, o.subject, o.message, o.template_id, o.refund_option,
     o.recipient_count, o.currency, o.total_amount, o.total_cost, o.fx_rate, o.completed_at, o.canceled_at";
+
+/// The columns that [`gift`] reads, of `gifts g`.
+pub(super) const GIFT: &str =
+    "g.position, g.email, g.first_name, g.last_name, g.company, g.department, g.amount, g.cost,
+    g.delivery_status, g.delivery_attempts, g.delivery_error, g.sent_at, g.redemption_status, g.redeemed_at,
+    g.expires_at, g.refunded, g.redeemed, g.reserved, g.voided, g.link_version";
+
+/// How many columns [`GIFT`] has.
+pub(super) const GIFT_COLUMNS: usize = 20;
 
 /// An order of an account, without its gifts.
 pub(super) fn order_summary(
@@ -35,19 +44,38 @@ pub(super) fn order_summary(
 
 /// An order of an account.
 pub(super) fn order(connection: &Connection, account: AccountId, id: OrderId) -> Result<Option<Order>, StoreError> {
-    let Some(summary) = order_summary(connection, account, id.time)?.filter(|found| found.order_id == id) else {
-        return Ok(None);
-    };
+    let Some(summary) = summary_of(connection, account, id)? else { return Ok(None) };
     let gifts = connection
-        .prepare_cached(
-            "SELECT position, email, first_name, last_name, company, department, amount, cost, delivery_status,
-                delivery_attempts, delivery_error, sent_at, redemption_status, redeemed_at, expires_at, refunded,
-                redeemed, reserved, voided, link_version
-             FROM gifts WHERE account_id = ?1 AND order_id = ?2 ORDER BY position",
-        )?
+        .prepare_cached(&format!(
+            "SELECT {GIFT} FROM gifts g WHERE account_id = ?1 AND order_id = ?2 ORDER BY position"
+        ))?
         .query_map(params![account.0, Column(id.time)], gift)?
         .collect::<Result<_, _>>()?;
     Ok(Some(Order { summary, gifts }))
+}
+
+/// An order of an account by its whole id, without its gifts.
+pub(super) fn summary_of(
+    connection: &Connection,
+    account: AccountId,
+    id: OrderId,
+) -> Result<Option<OrderSummary>, StoreError> {
+    Ok(order_summary(connection, account, id.time)?.filter(|found| found.order_id == id))
+}
+
+/// One gift, and the order that it belongs to.
+pub(super) fn gift_and_order(
+    connection: &Connection,
+    key: GiftKey,
+) -> Result<Option<(Gift, OrderSummary)>, StoreError> {
+    let found = connection
+        .prepare_cached(&format!(
+            "SELECT {GIFT} FROM gifts g WHERE account_id = ?1 AND order_id = ?2 AND position = ?3"
+        ))?
+        .query_row(params![key.account_id.0, Column(key.order), key.position], gift)
+        .optional()?;
+    let Some(gift) = found else { return Ok(None) };
+    Ok(order_summary(connection, key.account_id, key.order)?.map(|order| (gift, order)))
 }
 
 /// The account of an order, whoever's it is.
@@ -124,7 +152,8 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<OrderSummary> {
     })
 }
 
-fn gift(row: &Row<'_>) -> rusqlite::Result<Gift> {
+/// A row of [`GIFT`].
+pub(super) fn gift(row: &Row<'_>) -> rusqlite::Result<Gift> {
     Ok(Gift {
         position: row.get(0)?,
         recipient: Recipient {

@@ -7,35 +7,38 @@ use giftd_domain::catalog::ChoiceRange;
 use giftd_domain::ids::{AccountId, OrganizationId, TemplateId};
 use giftd_domain::limits;
 use giftd_domain::orders::place::AccountSettings;
+use giftd_domain::templates::{SenderLook, Template, TemplateContent};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::broken;
 use super::group::{Group, read_account};
 use super::rows::{Column, Named, name};
+use super::templates::insert_template;
 use crate::StoreError;
 
 /// An organization with its two accounts.
 pub(super) fn create_organization(
     group: &mut Group<'_>,
-    organization: &str,
+    name_of_it: &str,
     now: Timestamp,
     entropy: u128,
 ) -> Result<OrganizationId, StoreError> {
     let connection = group.connection();
     connection
         .prepare_cached("INSERT INTO organizations (name, created_at) VALUES (?1, ?2)")?
-        .execute(params![organization, Column(now)])?;
+        .execute(params![name_of_it, Column(now)])?;
     let organization = OrganizationId(connection.last_insert_rowid());
     for environment in [Environment::Production, Environment::Sandbox] {
         connection
             .prepare_cached("INSERT INTO accounts (organization_id, environment) VALUES (?1, ?2)")?
             .execute(params![organization.0, name(environment)])?;
         let account_id = AccountId(connection.last_insert_rowid());
-        connection
-            .prepare_cached(
-                "INSERT INTO templates (account_id, template_id, name, is_default) VALUES (?1, ?2, 'Default', 1)",
-            )?
-            .execute(params![account_id.0, limits::FIRST_TEMPLATE_ID])?;
+        let first = Template {
+            template_id: TemplateId(limits::FIRST_TEMPLATE_ID),
+            is_default: true,
+            content: TemplateContent::first(name_of_it),
+        };
+        insert_template(group, account_id, &first)?;
         let mut account = Account::new(account_id, organization, environment);
         let refill = account.refill(now, entropy).map_err(|_| broken("play money can't be posted"))?;
         if let Some(entry) = refill {
@@ -91,7 +94,8 @@ pub(super) fn account_settings(
     let Some(choice_range) = range else { return Ok(None) };
     let templates: Vec<TemplateId> = connection
         .prepare_cached(
-            "SELECT template_id FROM templates WHERE account_id = ?1 ORDER BY is_default DESC, template_id",
+            "SELECT template_id FROM templates WHERE account_id = ?1 AND deleted_at IS NULL
+             ORDER BY is_default DESC, template_id",
         )?
         .query_map([account.0], |row| row.get(0).map(TemplateId))?
         .collect::<Result<_, _>>()?;
@@ -109,6 +113,45 @@ pub(super) fn set_choice_range(
         .connection()
         .prepare_cached("UPDATE organizations SET choice_min = ?2, choice_max = ?3 WHERE organization_id = ?1")?
         .execute(params![organization.0, range.min, range.max])?;
+    Ok(changed == 1)
+}
+
+/// Who sends the mails of an account.
+pub(super) fn sender_look(connection: &Connection, account: AccountId) -> Result<Option<SenderLook>, StoreError> {
+    let found = connection
+        .prepare_cached(
+            "SELECT name, postal_line, logo FROM accounts JOIN organizations USING (organization_id) WHERE account_id = ?1",
+        )?
+        .query_row([account.0], |row| {
+            Ok(SenderLook { organization: row.get(0)?, postal_line: row.get(1)?, logo: row.get(2)? })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// Sets or removes an organization's logo.
+pub(super) fn set_logo(
+    group: &Group<'_>,
+    organization: OrganizationId,
+    png: Option<&[u8]>,
+) -> Result<bool, StoreError> {
+    let changed = group
+        .connection()
+        .prepare_cached("UPDATE organizations SET logo = ?2 WHERE organization_id = ?1")?
+        .execute(params![organization.0, png])?;
+    Ok(changed == 1)
+}
+
+/// Sets or removes an organization's postal line.
+pub(super) fn set_postal_line(
+    group: &Group<'_>,
+    organization: OrganizationId,
+    line: Option<&str>,
+) -> Result<bool, StoreError> {
+    let changed = group
+        .connection()
+        .prepare_cached("UPDATE organizations SET postal_line = ?2 WHERE organization_id = ?1")?
+        .execute(params![organization.0, line])?;
     Ok(changed == 1)
 }
 

@@ -17,7 +17,7 @@ use crate::{Placed, StoreError};
 pub(super) fn place_order(group: &mut Group<'_>, command: PlaceOrder) -> Result<Placed, StoreError> {
     let account_id = command.account_id;
     let known = order_by_key(group.connection(), account_id, &command.idempotency_key)?;
-    let mut account = group.account(account_id)?.ok_or_else(|| broken(format!("no account {account_id}")))?;
+    let mut account = group.existing_account(account_id)?;
     match command.decide(&mut account, known) {
         Decision::Known(known) => {
             Ok(Placed::Known { order_id: known.order_id, same_request: known.fingerprint == command.fingerprint })
@@ -27,8 +27,9 @@ pub(super) fn place_order(group: &mut Group<'_>, command: PlaceOrder) -> Result<
         Decision::Place { order_id, entries } => {
             let kind = group.kind_id(account_id, command.kind())?;
             insert_order(group, &command, order_id, kind)?;
+            let run_at = account.clock.node_time(command.run_at());
             for (position, gift) in (1_u32..).zip(&command.gifts) {
-                insert_gift(group, &command, order_id.time, position, gift)?;
+                insert_gift(group, &command, order_id.time, position, gift, run_at)?;
             }
             for entry in &entries {
                 group.post(account_id, entry)?;
@@ -85,8 +86,8 @@ fn insert_gift(
     order: TimeId,
     position: u32,
     gift: &NewGift,
+    run_at: Timestamp,
 ) -> Result<(), StoreError> {
-    let run_at: Timestamp = command.run_at();
     group
         .connection()
         .prepare_cached(

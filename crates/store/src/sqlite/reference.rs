@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use giftd_domain::Timestamp;
 use giftd_domain::catalog::{BrandedCard, Catalog, ChoiceCard, ChoiceRange, Prices, Reference};
 use giftd_domain::fx::{Rate, StoredRate};
+use giftd_domain::gifts::redemption::KnownCard;
 use giftd_domain::money::Currency;
 use giftd_domain::orders::CardType;
 use rusqlite::{Connection, Row, params};
@@ -41,6 +42,17 @@ pub(super) fn reference(connection: &Connection) -> Result<Reference, StoreError
         }
     }
     Ok(Reference { version, catalog, rates: rates(connection)? })
+}
+
+/// A branded card that was ever imported.
+pub(super) fn known_card(connection: &Connection, product_id: &str) -> Result<Option<KnownCard>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT product_id, card_type, brand_name, product_name, country_code, currency, price_type, prices,
+            description, terms, image_url, listed FROM products WHERE product_id = ?1 AND card_type = 'BRANDED_CARD'",
+    )?;
+    let mut rows = statement.query([product_id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(KnownCard { card: branded_card(row)?, listed: row.get(11)? }))
 }
 
 fn branded_card(row: &Row<'_>) -> Result<BrandedCard, StoreError> {

@@ -3,8 +3,10 @@
 use std::str::FromStr;
 
 use giftd_domain::Timestamp;
+use giftd_domain::gifts::redemption::RedemptionId;
 use giftd_domain::ids::TimeId;
 use giftd_domain::money::Currency;
+use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use super::error::broken;
@@ -22,6 +24,18 @@ impl ToSql for Column<TimeId> {
 impl FromSql for Column<TimeId> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         <[u8; 16]>::column_result(value).map(|bytes| Self(TimeId::from_bits(u128::from_be_bytes(bytes))))
+    }
+}
+
+impl ToSql for Column<RedemptionId> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0.0.to_be_bytes().to_vec()))
+    }
+}
+
+impl FromSql for Column<RedemptionId> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 16]>::column_result(value).map(|bytes| Self(RedemptionId(u128::from_be_bytes(bytes))))
     }
 }
 
@@ -50,6 +64,16 @@ impl<T: FromStr> FromSql for Named<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_str()?.parse().map(Self).map_err(|_| FromSqlError::InvalidType)
     }
+}
+
+/// An instant of a row that may have none.
+pub(super) fn instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<Column<Timestamp>>>(column)?.map(|at| at.0))
+}
+
+/// An instant as a row keeps it: in whole microseconds.
+pub(super) fn kept(instant: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(instant.as_microsecond()).unwrap_or(instant)
 }
 
 /// The name of an enum's variant, as the wire and the database have it.
