@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use giftd_domain::Timestamp;
 use giftd_domain::limits;
+use giftd_domain::schedule::Schedule;
 use giftd_store::{Store, StoreError};
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -14,11 +15,15 @@ use serde::Serialize;
 use super::Context;
 use super::codes::without_codes;
 use super::output::{Failure, Output};
+use super::schedule::{self, Comparison};
 use crate::clock::Clock;
 use crate::keys::{self, Keys};
 use crate::serve;
 use crate::settings::{Database, Settings};
 use crate::workers::clock_check::clock_skew;
+
+/// Orders that one finding names.
+const ORDERS_LISTED: usize = 20;
 
 #[derive(Args)]
 #[command(after_help = "Exit code 1 when something is wrong; warnings alone are 0.")]
@@ -34,7 +39,7 @@ struct Report {
 /// One thing that was looked at.
 #[derive(Serialize)]
 struct Finding {
-    /// What: `settings`, `database`, `keys`, `clock`, `mail`, `rates`, `catalog`, `codes`.
+    /// What: `settings`, `database`, `keys`, `clock`, `mail`, `rates`, `catalog`, `codes`, `schedules`.
     check: &'static str,
     status: Status,
     /// What was found.
@@ -105,6 +110,7 @@ async fn look(settings: &Settings, clock: &Clock, findings: &mut Findings) {
         look_at_keys(settings, store.as_ref(), findings).await;
         look_at_mail(settings, Some(store.as_ref()), findings).await;
         look_at_reference(settings, store.as_ref(), clock.now(), findings).await;
+        look_at_schedules(store.as_ref(), findings).await;
         look_at_codes(store.as_ref(), findings).await;
     } else {
         look_at_mail(settings, None, findings).await;
@@ -313,6 +319,55 @@ fn some(names: &[String]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+/// Whether waiting orders still go out at their local time: a new version of giftd may know other time zone rules.
+async fn look_at_schedules(store: &dyn Store, findings: &mut Findings) {
+    let Comparison { waiting, moving, unresolved } = match schedule::compare(store).await {
+        Ok(comparison) => comparison,
+        Err(error) => return findings.fail("schedules", error, "see database"),
+    };
+    if moving.is_empty() && unresolved.is_empty() {
+        return match waiting {
+            0 => findings.ok("schedules", "no scheduled order waits"),
+            _ => findings.ok("schedules", format!("the {waiting} waiting orders go out at their local time")),
+        };
+    }
+    if !moving.is_empty() {
+        let orders = moving.iter().map(|(order, to)| {
+            let Schedule { local, timezone, send_at } = &order.schedule;
+            format!("{}, {local} {timezone}, at {send_at:.3} instead of {to:.3}", order.order_id)
+        });
+        let message = format!(
+            "{} of {waiting} waiting orders don't go out at their local time, by this version's time zone rules:{}",
+            moving.len(),
+            listed(orders)
+        );
+        let mend = "giftd schedule recompute moves them, once all nodes have this version; first with --dry-run";
+        findings.warn("schedules", message, mend);
+    }
+    if !unresolved.is_empty() {
+        let orders = unresolved.iter().map(|(order, _)| {
+            let Schedule { local, timezone, send_at } = &order.schedule;
+            format!("{}, {local} {timezone}, at {send_at:.3}", order.order_id)
+        });
+        let message = format!(
+            "{} of {waiting} waiting orders have a time zone that this version doesn't know:{}",
+            unresolved.len(),
+            listed(orders)
+        );
+        findings.warn("schedules", message, "they go out at that instant; `giftd order show` tells whose they are");
+    }
+}
+
+/// The first of them, a line each, and how many more there are.
+fn listed(orders: impl ExactSizeIterator<Item = String>) -> String {
+    let more = orders.len().saturating_sub(ORDERS_LISTED);
+    let mut text: String = orders.take(ORDERS_LISTED).map(|order| format!("\n{:<18}{order}", "")).collect();
+    if more > 0 {
+        text += &format!("\n{:<18}and {more} more", "");
+    }
+    text
 }
 
 fn max(settings: &Settings) -> SignedDuration {

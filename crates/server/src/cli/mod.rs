@@ -20,6 +20,7 @@ mod openapi;
 mod order;
 mod org;
 mod output;
+mod schedule;
 mod serve;
 
 use std::process::ExitCode;
@@ -76,6 +77,9 @@ enum Command {
     /// Orders
     #[command(subcommand)]
     Order(order::Order),
+    /// When waiting orders go out
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
     /// What can be ordered
     #[command(subcommand)]
     Catalog(catalog::Catalog),
@@ -148,6 +152,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::App(command) => command.run(&context).await,
         Command::Balance(command) => command.run(&context).await,
         Command::Order(command) => command.run(&context).await,
+        Command::Schedule(command) => command.run(&context).await,
         Command::Catalog(command) => command.run(&context).await,
         Command::Codes(command) => command.run(&context).await,
         Command::ChoiceRange(command) => command.run(&context).await,
@@ -181,6 +186,8 @@ mod tests {
             "balance debit --org 1 --amount 100.00 --reference R --environment production",
             "balance show --org 1",
             "order show OT01",
+            "schedule recompute",
+            "schedule recompute --dry-run --json",
             "catalog import FILE.json",
             "catalog import FILE.json --dry-run",
             "codes import --product 20001 FILE.csv",
