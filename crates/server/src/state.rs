@@ -26,6 +26,7 @@ use crate::settings::Settings;
 use crate::supplier::InStock;
 use crate::tokens::Tokens;
 use crate::workers::clock_check::ClockCheck;
+use crate::workers::sandbox_clock::Moves;
 
 /// One node.
 pub struct Giftd {
@@ -47,6 +48,8 @@ pub struct Giftd {
     pub bodies: Bodies,
     /// Tells this node's delivery workers that an order came.
     pub wake: Notify,
+    /// The sandboxes' clocks that this node moves.
+    pub moves: Moves,
     /// All that was counted in this process.
     pub metrics: PrometheusHandle,
     reference: watch::Sender<Option<Arc<Reference>>>,
@@ -74,6 +77,7 @@ impl Giftd {
             failures: Failures::new(clock.clone()),
             bodies: Bodies::new(clock.clone()),
             wake: Notify::new(),
+            moves: Moves::default(),
             metrics: measures::recorder(),
             reference: watch::Sender::new(None),
             apps: Cache::builder().max_capacity(limits::APPS_REMEMBERED).time_to_live(remember).build(),

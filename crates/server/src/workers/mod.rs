@@ -3,9 +3,11 @@
 
 mod backlog;
 pub mod clock_check;
+mod codes;
 pub mod deliver;
 mod gifts;
 mod redeem;
+pub mod sandbox_clock;
 
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ impl Workers {
     /// Starts them.
     pub fn start(delivery: Delivery) -> Self {
         clock_check::describe_metrics();
+        codes::describe_metrics();
         deliver::describe_metrics();
         gifts::describe_metrics();
         crate::supplier::describe_metrics();
@@ -33,8 +36,10 @@ impl Workers {
         // What is in hand is sent within half a lease; the other half is for settling it.
         let drain = delivery.giftd.settings.delivery_lease;
         tasks.spawn(backlog::run(delivery.giftd.clone(), stop.clone()));
+        tasks.spawn(codes::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(gifts::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(redeem::run(delivery.giftd.clone(), stop.clone()));
+        tasks.spawn(sandbox_clock::take_over(delivery.giftd.clone(), stop.clone()));
         deliver::start(delivery, &tasks, &stop);
         tasks.close();
         Self { tasks, stop, drain }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use giftd_domain::Timestamp;
-use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome};
+use giftd_domain::access::Environment;
+use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, MailKind, expires_at};
+use giftd_domain::templates::SenderLook;
 use giftd_store::SettleDelivery;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use super::{Delivery, Job, Shared, retry};
 use crate::links::{self, GiftLink};
+use crate::mail::sandbox::{self, Rehearsal};
 use crate::mail::{GiftMail, MailFrom, Outcome, Sender};
 use crate::state::Giftd;
 
@@ -80,29 +83,75 @@ async fn mail(
     delivery: &ClaimedDelivery,
     now: Timestamp,
 ) -> Outcome {
-    let Some(to) = delivery.recipient.email.clone() else { return Outcome::Sent };
-    let link = GiftLink {
-        account: delivery.account_id,
-        order: delivery.gift.order.time,
-        position: delivery.gift.position,
-        link_version: delivery.link_version,
+    let Some(to) = &delivery.recipient.email else { return Outcome::Sent };
+    let rehearsal = Rehearsal::of(delivery.environment, to);
+    if let Some(failure) = rehearsal.and_then(|rehearsal| rehearsal.failure(delivery.attempts)) {
+        return failure;
+    }
+    let look = match giftd.sender_look(delivery.account_id).await {
+        Ok(look) => look.unwrap_or_default(),
+        Err(error) => return Outcome::Transient { text: format!("the sender can't be looked up: {error}") },
     };
-    let public_url = giftd.settings.public_url_at(giftd.settings.listen);
-    let mail = GiftMail {
+    let mail = match gift_mail(giftd, mail_from, delivery, to, look, now).render() {
+        Ok(mail) => mail,
+        Err(error) => return Outcome::OurFault { text: error.to_string() },
+    };
+    match sender.send(&mail).await {
+        // Any node finds it in the database; the maildir is this machine's.
+        Outcome::Sent if delivery.environment == Environment::Sandbox => {
+            let created_at = delivery.clock.shown_at(now);
+            sandbox::keep(giftd, delivery.account_id, Some(delivery.gift.order), &mail, created_at, now).await
+        }
+        outcome => outcome,
+    }
+}
+
+fn gift_mail(
+    giftd: &Giftd,
+    mail_from: &MailFrom,
+    delivery: &ClaimedDelivery,
+    to: &str,
+    look: Arc<SenderLook>,
+    now: Timestamp,
+) -> GiftMail {
+    let at = delivery.clock.shown_at(now);
+    GiftMail {
+        kind: delivery.kind,
         message_id: mail_from.message_id(delivery.gift, delivery.kind, delivery.send_number),
-        date: delivery.clock.shown_at(now),
+        date: at,
         mail_from: mail_from.clone(),
-        to,
-        first_name: delivery.recipient.first_name.clone(),
+        to: to.to_owned(),
+        recipient: delivery.recipient.clone(),
         sender_name: delivery.sender_name.clone(),
         subject: delivery.subject.clone(),
         message: delivery.message.clone(),
         card_name: delivery.card_name.clone(),
         amount: delivery.amount,
-        link: format!("{public_url}/r/{}", links::token(giftd.keys.links(), link)),
+        expires_at: delivery.expires_at.unwrap_or_else(|| expires_at(at, delivery.refund_option)),
+        link: link(giftd, delivery),
+        template: delivery.template.clone(),
+        look,
         environment: delivery.environment,
+        is_preview: false,
+    }
+}
+
+/// Where the mail leads.
+fn link(giftd: &Giftd, delivery: &ClaimedDelivery) -> String {
+    let gift = GiftLink {
+        account: delivery.account_id,
+        order: delivery.gift.order.time,
+        position: delivery.gift.position,
+        link_version: delivery.link_version,
     };
-    sender.send(mail).await
+    let (key, public_url) = (giftd.keys.links(), giftd.settings.public_url_at(giftd.settings.listen));
+    let page = format!("{public_url}/r/{}", links::token(key, gift));
+    match delivery.kind {
+        MailKind::Gift | MailKind::Reminder => page,
+        MailKind::Verification => {
+            format!("{page}/verify/{}", links::verification_token(key, gift, delivery.send_number))
+        }
+    }
 }
 
 fn settlement(giftd: &Giftd, delivery: &ClaimedDelivery, outcome: Outcome, now: Timestamp) -> SettleDelivery {
