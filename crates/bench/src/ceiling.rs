@@ -26,6 +26,6 @@ pub fn routes() -> Router<Arc<Giftd>> {
 
 async fn answer(_caller: Caller<OrdersWrite>, headers: HeaderMap, body: JsonBody) -> Result<Response, ApiError> {
     let request = place::parse(&headers, body, CardType::BrandedCard).await?;
-    let data = json!({"idempotencyKey": request.idempotency_key, "recipientCount": request.recipients.len()});
+    let data = json!({"idempotencyKey": request.idempotency_key, "recipientCount": request.gift_count()});
     Ok(wire::json(StatusCode::CREATED, &Data { data }))
 }

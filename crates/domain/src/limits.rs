@@ -88,6 +88,8 @@ pub const RESENDS_A_DAY: u32 = 10;
 /// Gifts that one app may move to another address in 24 hours of real time: a stolen token must not take
 /// every outstanding gift.
 pub const MOVES_A_DAY: u32 = 100;
+/// Seconds after which an app that moved so many may try again: some of them may be a day old by then.
+pub const TOO_MANY_MOVES_RETRY_SECONDS: u64 = 3_600;
 /// Minutes that a verification's link is good for, and in which [`VERIFICATIONS_SHORTLY`] may be asked for.
 pub const VERIFICATION_MINUTES: i64 = 10;
 /// Verification mails of one gift in [`VERIFICATION_MINUTES`].

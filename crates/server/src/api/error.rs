@@ -188,9 +188,28 @@ impl ApiError {
         .beside("orderId", Beside::Text(order_id.to_string()))
     }
 
+    /// 409: an earlier call still moves the sandbox's clock.
+    pub fn clock_moving() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "CLOCK_MOVING",
+            "An earlier call still moves the clock, and this one did nothing: follow it with GET /sandbox/clock, and \
+             ask again when the clock has arrived.",
+        )
+    }
+
     /// 409: an account's default template stays.
     pub fn default_template() -> Self {
         Self::new(StatusCode::CONFLICT, "DEFAULT_TEMPLATE", "The default template can't be deleted.")
+    }
+
+    /// 409: the account has as many templates as it may have.
+    pub fn too_many_templates() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "TOO_MANY_TEMPLATES",
+            format!("An account has at most {} templates, deleted ones too: change one instead.", limits::TEMPLATES),
+        )
     }
 
     /// 409: a campaign uses the template.
@@ -428,7 +447,9 @@ mod tests {
             (409, "ORDER_NOT_CANCELABLE", ApiError::order_not_cancelable("x")),
             (409, "ORDER_NOT_RESENDABLE", ApiError::order_not_resendable("x")),
             (409, "DUPLICATE_IDEMPOTENCY_KEY", ApiError::duplicate_idempotency_key("OT1")),
+            (409, "CLOCK_MOVING", ApiError::clock_moving()),
             (409, "DEFAULT_TEMPLATE", ApiError::default_template()),
+            (409, "TOO_MANY_TEMPLATES", ApiError::too_many_templates()),
             (409, "TEMPLATE_IN_USE", ApiError::template_in_use()),
             (429, "RATE_LIMITED", ApiError::rate_limited("x", Duration::ZERO)),
             (500, "INTERNAL_ERROR", ApiError::internal("x")),

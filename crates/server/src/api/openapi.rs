@@ -25,7 +25,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::api::error::ErrorBody;
-use crate::api::{balance, catalog, oauth, orders, wire};
+use crate::api::{balance, catalog, oauth, orders, templates, wire};
 use crate::state::Giftd;
 
 const DESCRIPTION: &str = "\
@@ -41,11 +41,21 @@ fn endpoints() -> OpenApiRouter<Arc<Giftd>> {
         .routes(routes!(orders::list::list_orders))
         .routes(routes!(orders::place::place_branded))
         .routes(routes!(orders::place::place_choice))
+        .routes(routes!(orders::reward_links::place_links))
         .routes(routes!(orders::get::get_order))
+        .routes(routes!(orders::cancel::cancel_order))
+        .routes(routes!(orders::resend::resend_order))
+        .routes(routes!(orders::events::list_events))
         .routes(routes!(catalog::branded::list_branded))
         .routes(routes!(catalog::branded::get_branded))
         .routes(routes!(catalog::choice::list_choice))
         .routes(routes!(catalog::choice::get_choice))
+        .routes(routes!(templates::list::list_templates, templates::create::create_template))
+        .routes(routes!(
+            templates::get::get_template,
+            templates::replace::replace_template,
+            templates::delete::delete_template
+        ))
         .routes(routes!(balance::get::get_balance))
         .routes(routes!(balance::ledger::list_entries))
 }
@@ -166,8 +176,8 @@ fn add_errors(document: &mut OpenApi) {
             }
             for (status, response) in &mut operation.responses.responses {
                 if let RefOr::T(response) = response {
-                    // Statuses that an endpoint names with their meaning only have the envelope, too.
-                    if response.content.is_empty() {
+                    // Statuses that an endpoint names with their meaning only have the envelope, too; but 204 has no body.
+                    if response.content.is_empty() && status != "204" {
                         *response = error_response(status, &response.description);
                     }
                     response.headers.insert("X-Request-Id".to_owned(), text_header("The request's id").into());

@@ -54,6 +54,7 @@ impl Order {
             summary.send_at(),
             table(["#", "EMAIL", "AMOUNT", "DELIVERY", "ATTEMPTS", "LAST FAILURE"], gifts)
         );
-        Output::new(&OrderBody::new(order, account.environment), text)
+        // Without reward links: with one anyone can redeem.
+        Output::new(&OrderBody::new(order, account.environment, None), text)
     }
 }

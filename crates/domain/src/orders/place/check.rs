@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
-use super::{NewGift, PlaceOrder, Request, RequestedTiming};
+use super::{NewGift, PlaceOrder, Request, RequestedGift, RequestedGifts, RequestedMails, RequestedTiming};
 use crate::catalog::{ChoiceRange, NoRate, Prices, Reference};
 use crate::fx::{Rate, cost_in_cents};
 use crate::gifts::Recipient;
@@ -22,6 +22,8 @@ pub struct Rules<'a> {
     pub account_id: AccountId,
     /// The app's name.
     pub creator: &'a str,
+    /// The organization's name, which links come from; mails have a sender's name of their own.
+    pub organization: &'a str,
     /// The account's own settings.
     pub settings: &'a AccountSettings,
     /// Catalog and rates.
@@ -60,41 +62,43 @@ impl Request {
         let mut problems = Problems::new();
         let fingerprint = self.fingerprint();
         let timing = self.check_timing(rules.now, &mut problems);
-        let template_id = self.check_email_setting(rules, &mut problems);
+        let email_setting = self.check_email_setting(rules, &mut problems);
         let product = self.check_product(rules, &mut problems);
         let rate = match &product {
             Some(product) => rules.reference.rate(product.currency, rules.node_now, rules.fx_max_age),
             None => Ok(None),
         };
         let known_rate = rate.ok();
-        let gifts = self.check_recipients(product.as_ref(), known_rate, &mut problems);
-        let (Some(timing), Some(template_id), Some(product), true) =
-            (timing, template_id, product, problems.is_empty())
+        let gifts = self.check_gifts(product.as_ref(), known_rate, &mut problems);
+        let (Some(timing), Some(email_setting), Some(product), true) =
+            (timing, email_setting, product, problems.is_empty())
         else {
             return Err(Refusal::Invalid(problems));
         };
         let fx_rate = rate.map_err(Refusal::NoRate)?;
         let totals = sum(gifts.iter().map(|gift| gift.amount)).zip(sum(gifts.iter().map(|gift| gift.cost)));
         let Some((total_amount, total_cost)) = totals else {
-            problems.add("recipients", "TOO_LARGE", "the amounts of all recipients add up to too much");
+            let field = match self.gifts {
+                RequestedGifts::Mails(_) => "recipients",
+                RequestedGifts::Links { .. } => "amountPerLink",
+            };
+            problems.add(field, "TOO_LARGE", "the amounts of all gifts add up to too much");
             return Err(Refusal::Invalid(problems));
         };
         Ok(PlaceOrder {
             account_id: rules.account_id,
             idempotency_key: self.idempotency_key.clone(),
             fingerprint,
-            order_type: OrderType::OneTime,
+            order_type: match self.gifts {
+                RequestedGifts::Mails(_) => OrderType::OneTime,
+                RequestedGifts::Links { .. } => OrderType::Link,
+            },
             card_type: self.card_type,
             product_id: self.product_id.clone(),
             card_name: product.card_name.to_owned(),
             creator: rules.creator.to_owned(),
             timing,
-            email_setting: EmailSetting {
-                sender_name: self.sender_name.clone(),
-                subject: self.subject.clone(),
-                message: self.message.clone(),
-                template_id,
-            },
+            email_setting,
             refund_option: self.refund_option,
             total_amount: Money::new(total_amount, product.currency),
             total_cost,
@@ -136,23 +140,16 @@ impl Request {
         }
     }
 
-    fn check_email_setting(&self, rules: &Rules<'_>, problems: &mut Problems) -> Option<TemplateId> {
-        let mut check = |field: &str, result: Result<(), NotAText>| {
-            if let Err(problem) = result {
-                problems.add(field, problem.code(), problem.to_string());
-            }
-        };
-        check("emailSetting.senderName", text::filled_line(&self.sender_name, limits::SENDER_NAME_CHARACTERS));
-        check("emailSetting.subject", text::filled_line(&self.subject, limits::SUBJECT_CHARACTERS));
-        if let Some(message) = &self.message {
-            check("emailSetting.message", text::lines(message, limits::MESSAGE_CHARACTERS));
+    fn check_email_setting(&self, rules: &Rules<'_>, problems: &mut Problems) -> Option<EmailSetting> {
+        match &self.gifts {
+            RequestedGifts::Mails(mails) => mails.check_setting(rules.settings, problems),
+            RequestedGifts::Links { .. } => Some(EmailSetting {
+                sender_name: rules.organization.to_owned(),
+                subject: String::new(),
+                message: None,
+                template_id: rules.settings.default_template,
+            }),
         }
-        let Some(named) = &self.template_id else { return Some(rules.settings.default_template) };
-        let known = named.parse().ok().filter(|template| rules.settings.templates.contains(template));
-        if known.is_none() {
-            problems.add("emailSetting.templateId", "TEMPLATE_NOT_FOUND", "names no template of this account");
-        }
-        known
     }
 
     fn check_product<'a>(&self, rules: &Rules<'a>, problems: &mut Problems) -> Option<Product<'a>> {
@@ -184,6 +181,46 @@ impl Request {
         product
     }
 
+    fn check_gifts(
+        &self,
+        product: Option<&Product<'_>>,
+        rate: Option<Option<Rate>>,
+        problems: &mut Problems,
+    ) -> Vec<NewGift> {
+        match &self.gifts {
+            RequestedGifts::Mails(mails) => mails.check_recipients(product, rate, problems),
+            RequestedGifts::Links { quantity, amount } => check_links(*quantity, *amount, product, rate, problems),
+        }
+    }
+}
+
+impl RequestedMails {
+    fn check_setting(&self, settings: &AccountSettings, problems: &mut Problems) -> Option<EmailSetting> {
+        let mut check = |field: &str, result: Result<(), NotAText>| {
+            if let Err(problem) = result {
+                problems.add(field, problem.code(), problem.to_string());
+            }
+        };
+        check("emailSetting.senderName", text::filled_line(&self.sender_name, limits::SENDER_NAME_CHARACTERS));
+        check("emailSetting.subject", text::filled_line(&self.subject, limits::SUBJECT_CHARACTERS));
+        if let Some(message) = &self.message {
+            check("emailSetting.message", text::lines(message, limits::MESSAGE_CHARACTERS));
+        }
+        let template_id = match &self.template_id {
+            None => Some(settings.default_template),
+            Some(named) => named.parse().ok().filter(|template| settings.templates.contains(template)),
+        };
+        if template_id.is_none() {
+            problems.add("emailSetting.templateId", "TEMPLATE_NOT_FOUND", "names no template of this account");
+        }
+        Some(EmailSetting {
+            sender_name: self.sender_name.clone(),
+            subject: self.subject.clone(),
+            message: self.message.clone(),
+            template_id: template_id?,
+        })
+    }
+
     fn check_recipients(
         &self,
         product: Option<&Product<'_>>,
@@ -196,38 +233,11 @@ impl Request {
         }
         let mut gifts = Vec::with_capacity(self.recipients.len());
         for (index, requested) in self.recipients.iter().enumerate() {
-            let email = text::email(&requested.email);
-            if email.is_none() {
-                let message = format!("must be an email address of at most {} characters", limits::EMAIL_CHARACTERS);
-                problems.add(format!("recipients[{index}].email"), "INVALID_EMAIL", message);
-            }
-            for (name, value) in [
-                ("firstName", &requested.first_name),
-                ("lastName", &requested.last_name),
-                ("company", &requested.company),
-                ("department", &requested.department),
-            ] {
-                let checked = value.as_deref().map_or(Ok(()), |text| text::line(text, limits::PERSON_TEXT_CHARACTERS));
-                if let Err(problem) = checked {
-                    problems.add(format!("recipients[{index}].{name}"), problem.code(), problem.to_string());
-                }
-            }
-            let amount = match product {
-                Some(product) => product.check_amount(requested.amount, rate),
-                None if requested.amount <= Decimal::ZERO => Err(("OUT_OF_RANGE", "must be positive".to_owned())),
-                None => Ok((0, 0)),
-            };
-            let amount = amount
+            let recipient = requested.check_recipient(index, problems);
+            let amount = check_amount(requested.amount, product, rate)
                 .map_err(|(code, message)| problems.add(format!("recipients[{index}].amount"), code, message))
                 .ok();
-            if let (Some(_), Some((amount, cost))) = (&email, amount) {
-                let recipient = Recipient {
-                    email,
-                    first_name: requested.first_name.clone(),
-                    last_name: requested.last_name.clone(),
-                    company: requested.company.clone(),
-                    department: requested.department.clone(),
-                };
+            if let (Some(recipient), Some((amount, cost))) = (recipient, amount) {
                 gifts.push(NewGift { recipient, amount, cost });
             }
             if problems.is_full() {
@@ -235,6 +245,66 @@ impl Request {
             }
         }
         gifts
+    }
+}
+
+impl RequestedGift {
+    fn check_recipient(&self, index: usize, problems: &mut Problems) -> Option<Recipient> {
+        let email = text::email(&self.email);
+        if email.is_none() {
+            let message = format!("must be an email address of at most {} characters", limits::EMAIL_CHARACTERS);
+            problems.add(format!("recipients[{index}].email"), "INVALID_EMAIL", message);
+        }
+        for (name, value) in [
+            ("firstName", &self.first_name),
+            ("lastName", &self.last_name),
+            ("company", &self.company),
+            ("department", &self.department),
+        ] {
+            let checked = value.as_deref().map_or(Ok(()), |text| text::line(text, limits::PERSON_TEXT_CHARACTERS));
+            if let Err(problem) = checked {
+                problems.add(format!("recipients[{index}].{name}"), problem.code(), problem.to_string());
+            }
+        }
+        Some(Recipient {
+            email: Some(email?),
+            first_name: self.first_name.clone(),
+            last_name: self.last_name.clone(),
+            company: self.company.clone(),
+            department: self.department.clone(),
+        })
+    }
+}
+
+fn check_links(
+    quantity: i64,
+    amount: Decimal,
+    product: Option<&Product<'_>>,
+    rate: Option<Option<Rate>>,
+    problems: &mut Problems,
+) -> Vec<NewGift> {
+    let count = usize::try_from(quantity).ok().filter(|count| (1..=limits::RECIPIENTS).contains(count));
+    if count.is_none() {
+        problems.add("quantity", "OUT_OF_RANGE", format!("must be 1 to {}", limits::RECIPIENTS));
+    }
+    let amount = check_amount(amount, product, rate)
+        .map_err(|(code, message)| problems.add("amountPerLink", code, message))
+        .ok();
+    let Some((count, (amount, cost))) = count.zip(amount) else { return Vec::new() };
+    let recipient = Recipient { email: None, first_name: None, last_name: None, company: None, department: None };
+    vec![NewGift { recipient, amount, cost }; count]
+}
+
+/// Minor units and cost in cents; of an unknown product only what holds for all is checked.
+fn check_amount(
+    amount: Decimal,
+    product: Option<&Product<'_>>,
+    rate: Option<Option<Rate>>,
+) -> Result<(i64, i64), (&'static str, String)> {
+    match product {
+        Some(product) => product.check_amount(amount, rate),
+        None if amount <= Decimal::ZERO => Err(("OUT_OF_RANGE", "must be positive".to_owned())),
+        None => Ok((0, 0)),
     }
 }
 
@@ -262,7 +332,7 @@ impl Product<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example::{World, gift, request};
+    use super::super::example::{World, decimal, gift, link_request, request};
     use super::*;
 
     fn wrong(request: &Request, world: &World) -> Vec<String> {
@@ -276,7 +346,7 @@ mod tests {
 
     fn of_product(card_type: CardType, product_id: &str, amounts: &[&str]) -> Request {
         let recipients = amounts.iter().map(|amount| gift("alice@example.com", amount)).collect();
-        Request { card_type, product_id: product_id.to_owned(), recipients, ..request() }
+        Request { card_type, product_id: product_id.to_owned(), ..request() }.to(recipients)
     }
 
     fn yen(amounts: &[&str]) -> Request {
@@ -307,14 +377,16 @@ mod tests {
                 scheduled_at: None,
                 timezone: Some("Mars/Base".to_owned()),
             },
-            sender_name: " ".to_owned(),
-            subject: "x".repeat(limits::SUBJECT_CHARACTERS.saturating_add(1)),
-            message: Some("\0".to_owned()),
-            template_id: Some("14".to_owned()),
-            recipients: vec![gift("alice", "-1"), gift("bob@example.com", "10"), gift("eve@example.com", "0")],
+            gifts: RequestedGifts::Mails(RequestedMails {
+                sender_name: " ".to_owned(),
+                subject: "x".repeat(limits::SUBJECT_CHARACTERS.saturating_add(1)),
+                message: Some("\0".to_owned()),
+                template_id: Some("14".to_owned()),
+                recipients: vec![gift("alice", "-1"), gift("bob@example.com", "10"), gift("eve@example.com", "0")],
+            }),
             ..request()
         };
-        all_wrong.recipients.first_mut().expect("alice").department = Some("a\nb".to_owned());
+        all_wrong.mails_mut().recipients.first_mut().expect("alice").department = Some("a\nb".to_owned());
         let around = [
             "sendTiming.scheduledAt REQUIRED",
             "sendTiming.timezone INVALID",
@@ -358,7 +430,7 @@ mod tests {
     #[test]
     fn recipients_are_1_to_10_000() {
         for (count, is_right) in [(0, false), (1, true), (10_000, true), (10_001, false)] {
-            let many = Request { recipients: vec![gift("alice@example.com", "10"); count], ..request() };
+            let many = request().to(vec![gift("alice@example.com", "10"); count]);
             if is_right {
                 assert_eq!(many.check(&World::new().rules(), 0).expect("a command").gifts.len(), count);
             } else {
@@ -371,7 +443,8 @@ mod tests {
     fn a_missing_rate_is_told_only_once_all_rules_hold() {
         let jpy = Currency::from_code("JPY").expect("yen");
         let (without, hour) = (World::new(), SignedDuration::from_hours(1));
-        let broken = Request { subject: String::new(), ..yen(&["1000"]) };
+        let mut broken = yen(&["1000"]);
+        broken.mails_mut().subject.clear();
         assert_eq!(wrong(&broken, &without), ["emailSetting.subject BLANK"]);
         assert_eq!(wrong(&yen(&["499"]), &without), ["recipients[0].amount NOT_A_PRICE_POINT"]);
         assert_eq!(wrong(&yen(&["1000.5"]), &without), ["recipients[0].amount INVALID_AMOUNT"]);
@@ -435,7 +508,56 @@ mod tests {
 
     #[test]
     fn problems_end_with_the_hundredth() {
-        let many = Request { recipients: vec![gift("nobody", "1"); 1_000], ..request() };
+        let many = request().to(vec![gift("nobody", "1"); 1_000]);
         assert_eq!(wrong(&many, &World::new()).len(), limits::PROBLEMS);
+    }
+    fn links(quantity: i64, amount: &str) -> Request {
+        Request { gifts: RequestedGifts::Links { quantity, amount: decimal(amount) }, ..link_request() }
+    }
+
+    #[test]
+    fn links_come_from_the_organization_and_have_no_address() {
+        let command = link_request().check(&World::new().rules(), 5).expect("all rules hold");
+        assert_eq!((command.order_type, command.total_amount), (OrderType::Link, Money::usd(15_000)));
+        assert_eq!((command.gifts.len(), command.total_cost), (3, 15_000));
+        assert!(command.gifts.iter().all(|gift| gift.recipient.email.is_none() && gift.cost == 5_000));
+        let EmailSetting { sender_name, subject, message, template_id } = command.email_setting;
+        assert_eq!((sender_name.as_str(), subject.as_str(), message), ("Sakura Inc.", "", None));
+        assert_eq!(template_id, TemplateId(12));
+    }
+
+    #[test]
+    fn links_obey_the_same_rules_each_under_its_own_field() {
+        let world = World::new();
+        let broken = Request {
+            product_id: "nothing".to_owned(),
+            send_timing: RequestedTiming { scheduled: true, scheduled_at: None, timezone: Some("UTC".to_owned()) },
+            ..links(0, "-1")
+        };
+        assert_eq!(
+            wrong(&broken, &world),
+            [
+                "sendTiming.scheduledAt REQUIRED",
+                "productId PRODUCT_NOT_FOUND",
+                "quantity OUT_OF_RANGE",
+                "amountPerLink OUT_OF_RANGE"
+            ]
+        );
+        for (quantity, is_right) in [(i64::MIN, false), (-1, false), (1, true), (10_000, true), (10_001, false)] {
+            match links(quantity, "10").check(&world.rules(), 0) {
+                Ok(command) => assert!(is_right && i64::try_from(command.gifts.len()) == Ok(quantity), "{quantity}"),
+                Err(_) => assert!(!is_right && wrong(&links(quantity, "10"), &world) == ["quantity OUT_OF_RANGE"]),
+            }
+        }
+        assert_eq!(wrong(&links(1, "9.99"), &world), ["amountPerLink NOT_A_PRICE_POINT"]);
+        assert_eq!(wrong(&links(1, "10.001"), &world), ["amountPerLink INVALID_AMOUNT"]);
+        assert_eq!(wrong(&links(2, "92233720368547758.07"), &world), ["amountPerLink TOO_LARGE"]);
+        let choice = |amount: &str| Request {
+            card_type: CardType::ChoiceCard,
+            product_id: "choice".to_owned(),
+            ..links(1, amount)
+        };
+        assert!(choice("100").check(&world.rules(), 0).is_ok());
+        assert_eq!(wrong(&choice("100.01"), &world), ["amountPerLink OUT_OF_RANGE"]);
     }
 }

@@ -181,7 +181,6 @@ impl PlaceOrder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Request;
     use super::super::example::{World, gift, now, request};
     use super::*;
     use crate::access::Environment;
@@ -249,7 +248,7 @@ mod tests {
         let refused = Decision::Insufficient { required: 6_000, available: 5_999 };
         assert_eq!(command().decide(&mut poor, None), refused);
         assert_eq!(poor, before, "its last id too");
-        let smaller = Request { recipients: vec![gift("alice@example.com", "10")], ..request() };
+        let smaller = request().to(vec![gift("alice@example.com", "10")]);
         let smaller = smaller.check(&World::new().rules(), 5).expect("all rules hold");
         placed(smaller.decide(&mut poor, None));
         assert_eq!(poor.balances.available, 4_999);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
-use super::{AccountSettings, Request, RequestedGift, RequestedTiming, Rules};
+use super::{AccountSettings, Request, RequestedGift, RequestedGifts, RequestedMails, RequestedTiming, Rules};
 use crate::catalog::{BrandedCard, Catalog, ChoiceCard, ChoiceRange, Prices, Reference};
 use crate::fx::{Rate, StoredRate};
 use crate::ids::{AccountId, TemplateId};
@@ -41,12 +41,35 @@ pub fn request() -> Request {
         idempotency_key: "key-1".to_owned(),
         product_id: "usd".to_owned(),
         send_timing: RequestedTiming { scheduled: false, scheduled_at: None, timezone: None },
-        sender_name: "Sakura Inc.".to_owned(),
-        subject: "A gift for you".to_owned(),
-        message: Some("Thank you!\nRin".to_owned()),
-        template_id: None,
-        recipients: vec![gift("alice@example.com", "50"), gift("bob@example.com", "10")],
+        gifts: RequestedGifts::Mails(RequestedMails {
+            sender_name: "Sakura Inc.".to_owned(),
+            subject: "A gift for you".to_owned(),
+            message: Some("Thank you!\nRin".to_owned()),
+            template_id: None,
+            recipients: vec![gift("alice@example.com", "50"), gift("bob@example.com", "10")],
+        }),
         refund_option: false,
+    }
+}
+
+/// Three links of 50 US dollars each, at once.
+pub fn link_request() -> Request {
+    Request { gifts: RequestedGifts::Links { quantity: 3, amount: decimal("50") }, ..request() }
+}
+
+impl Request {
+    /// What the tests change of an order that is mailed.
+    pub fn mails_mut(&mut self) -> &mut RequestedMails {
+        match &mut self.gifts {
+            RequestedGifts::Mails(mails) => mails,
+            RequestedGifts::Links { .. } => panic!("links aren't mailed"),
+        }
+    }
+
+    /// The request, for these recipients.
+    pub fn to(mut self, recipients: Vec<RequestedGift>) -> Self {
+        self.mails_mut().recipients = recipients;
+        self
     }
 }
 
@@ -108,6 +131,7 @@ impl World {
         Rules {
             account_id: AccountId(7),
             creator: "An app",
+            organization: "Sakura Inc.",
             settings: &self.settings,
             reference: &self.reference,
             fx_max_age: SignedDuration::from_hours(24),

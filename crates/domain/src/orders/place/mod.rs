@@ -9,4 +9,4 @@ mod request;
 
 pub use check::{AccountSettings, Refusal, Rules};
 pub use decide::{Decision, KnownKey, NewGift, PlaceOrder};
-pub use request::{Fingerprint, Request, RequestedGift, RequestedTiming};
+pub use request::{Fingerprint, Request, RequestedGift, RequestedGifts, RequestedMails, RequestedTiming};

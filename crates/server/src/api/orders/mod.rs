@@ -1,8 +1,12 @@
-//! Orders: placed, listed, shown.
+//! Orders: placed, listed, shown, canceled, sent again.
 
+pub mod cancel;
+pub mod events;
 pub mod get;
 pub mod list;
 pub mod place;
+pub mod resend;
+pub mod reward_links;
 pub mod shape;
 
 /// `sendTiming.type`

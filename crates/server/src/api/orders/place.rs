@@ -1,4 +1,4 @@
-//! `POST /orders/branded-cards` and `POST /orders/choice-cards`
+//! `POST /orders/branded-cards` and `POST /orders/choice-cards`, and the way that all orders are placed.
 //!
 //! In this order: who, may they, how often (the `Caller`), the body's shape with all its problems, the
 //! key's earlier order, all rules, the money. The key and the money are looked at in one transaction; a
@@ -15,7 +15,9 @@ use giftd_domain::ids::OrderId;
 use giftd_domain::limits;
 use giftd_domain::money::Money;
 use giftd_domain::orders::CardType;
-use giftd_domain::orders::place::{PlaceOrder, Refusal, Request, RequestedGift, RequestedTiming, Rules};
+use giftd_domain::orders::place::{
+    PlaceOrder, Refusal, Request, RequestedGift, RequestedGifts, RequestedMails, RequestedTiming, Rules,
+};
 use giftd_domain::schedule::SendTiming;
 use giftd_domain::text;
 use giftd_store::Placed;
@@ -64,7 +66,8 @@ pub async fn place_branded(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    place(giftd, caller, &headers, body, CardType::BrandedCard).await
+    let request = parse(&headers, body, CardType::BrandedCard).await?;
+    place(giftd, caller, request).await
 }
 
 /// Create choice card order
@@ -93,17 +96,18 @@ pub async fn place_choice(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    place(giftd, caller, &headers, body, CardType::ChoiceCard).await
+    let request = parse(&headers, body, CardType::ChoiceCard).await?;
+    place(giftd, caller, request).await
 }
 
-async fn place(
-    giftd: Arc<Giftd>,
-    caller: Caller<OrdersWrite>,
-    headers: &HeaderMap,
-    body: JsonBody,
-    card_type: CardType,
-) -> Result<Response, ApiError> {
-    let request = parse(headers, body, card_type).await?;
+/// The request, if it has the shape of one.
+pub async fn parse(headers: &HeaderMap, body: JsonBody, card_type: CardType) -> Result<Request, ApiError> {
+    let key_headers = key_headers(headers);
+    body.read(move |fields| read(fields, &key_headers, card_type)).await
+}
+
+/// Places what was asked for, or answers what became of it before.
+pub async fn place(giftd: Arc<Giftd>, caller: Caller<OrdersWrite>, request: Request) -> Result<Response, ApiError> {
     let (request, checked) = check(&giftd, &caller, request).await?;
     let command = match checked {
         Ok(command) => command,
@@ -115,7 +119,7 @@ async fn place(
             if is_due {
                 giftd.wake.notify_one();
             }
-            order_answer(StatusCode::CREATED, OrderBody::new(*order, caller.environment())).await
+            order_answer(&giftd, &caller, StatusCode::CREATED, *order).await
         }
         Placed::Known { order_id, same_request: true } => replay(&giftd, &caller, order_id).await,
         Placed::Known { order_id, same_request: false } => Err(ApiError::duplicate_idempotency_key(order_id)),
@@ -123,12 +127,6 @@ async fn place(
             Err(ApiError::insufficient_balance(Money::usd(required), Money::usd(available)))
         }
     }
-}
-
-/// The request, if it has the shape of one.
-pub async fn parse(headers: &HeaderMap, body: JsonBody, card_type: CardType) -> Result<Request, ApiError> {
-    let key_headers = key_headers(headers);
-    body.read(move |fields| read(fields, &key_headers, card_type)).await
 }
 
 /// All rules but the key and the balance.
@@ -139,15 +137,21 @@ async fn check(
 ) -> Result<(Request, Result<Box<PlaceOrder>, Refusal>), ApiError> {
     let (reference, settings) = tokio::try_join!(giftd.reference(), giftd.account_settings(caller.account_id()))?;
     let settings = settings.ok_or_else(|| ApiError::internal("an app's account doesn't exist"))?;
+    let look = match request.gifts {
+        RequestedGifts::Links { .. } => giftd.sender_look(caller.account_id()).await?,
+        // These have a sender's name of their own.
+        RequestedGifts::Mails(_) => None,
+    };
     let (account_id, app) = (caller.account_id(), caller.app.clone());
     let now = giftd.account_time(account_id, caller.environment()).await?;
     let (node_now, entropy) = (giftd.clock.now(), giftd.clock.entropy());
     let fx_max_age = SignedDuration::try_from(giftd.settings.fx_max_age).unwrap_or(SignedDuration::MAX);
-    let is_large = request.recipients.len() > limits::RECIPIENTS_CHECKED_INLINE;
+    let is_large = request.gift_count() > limits::RECIPIENTS_CHECKED_INLINE;
     let check = move || {
         let rules = Rules {
             account_id,
             creator: &app.name,
+            organization: look.as_ref().map_or("", |look| &look.organization),
             settings: &settings,
             reference: &reference,
             fx_max_age,
@@ -162,7 +166,7 @@ async fn check(
 
 /// A request that breaks a rule: its key's order wins all the same.
 async fn refused(
-    giftd: &Giftd,
+    giftd: &Arc<Giftd>,
     caller: &Caller<OrdersWrite>,
     request: &Request,
     refusal: Refusal,
@@ -182,14 +186,14 @@ async fn refused(
 }
 
 /// The original answer, with the order as it is now.
-async fn replay(giftd: &Giftd, caller: &Caller<OrdersWrite>, order_id: OrderId) -> Result<Response, ApiError> {
+async fn replay(giftd: &Arc<Giftd>, caller: &Caller<OrdersWrite>, order_id: OrderId) -> Result<Response, ApiError> {
     let order = giftd.store.order(caller.account_id(), order_id).await?;
     let order = order.ok_or_else(|| ApiError::internal(format!("the key's order {order_id} doesn't exist")))?;
-    order_answer(StatusCode::OK, OrderBody::new(order, caller.environment())).await
+    order_answer(giftd, caller, StatusCode::OK, order).await
 }
 
 /// The values of the key's header, as texts where they are.
-fn key_headers(headers: &HeaderMap) -> Vec<Result<String, ()>> {
+pub fn key_headers(headers: &HeaderMap) -> Vec<Result<String, ()>> {
     let values = headers.get_all(KEY_HEADER).iter().filter(|value| !value.is_empty());
     values.map(|value| std::str::from_utf8(value.as_bytes()).map(str::to_owned).map_err(|_| ())).collect()
 }
@@ -198,11 +202,7 @@ fn key_headers(headers: &HeaderMap) -> Vec<Result<String, ()>> {
 fn read(fields: &mut Fields<'_, '_>, key_headers: &[Result<String, ()>], card_type: CardType) -> Option<Request> {
     let idempotency_key = read_key(fields, key_headers);
     let product_id = fields.required_text("productId");
-    let send_timing = fields.required_object("sendTiming", |timing| {
-        let kind = timing.required_choice::<TimingType>("type");
-        let (scheduled_at, timezone) = (timing.text("scheduledAt"), timing.text("timezone"));
-        Some(RequestedTiming { scheduled: kind? == TimingType::Scheduled, scheduled_at, timezone })
-    });
+    let send_timing = fields.required_object("sendTiming", read_timing);
     let email_setting = fields.required_object("emailSetting", |setting| {
         let (sender_name, subject) = (setting.required_text("senderName"), setting.required_text("subject"));
         let (message, template_id) = (setting.text("message"), setting.text("templateId"));
@@ -221,17 +221,26 @@ fn read(fields: &mut Fields<'_, '_>, key_headers: &[Result<String, ()>], card_ty
         idempotency_key: idempotency_key?,
         product_id: product_id?,
         send_timing: send_timing?,
-        sender_name,
-        subject,
-        message,
-        template_id,
-        recipients: recipients?,
+        gifts: RequestedGifts::Mails(RequestedMails {
+            sender_name,
+            subject,
+            message,
+            template_id,
+            recipients: recipients?,
+        }),
         refund_option,
     })
 }
 
+/// `sendTiming`
+pub fn read_timing(timing: &mut Fields<'_, '_>) -> Option<RequestedTiming> {
+    let kind = timing.required_choice::<TimingType>("type");
+    let (scheduled_at, timezone) = (timing.text("scheduledAt"), timing.text("timezone"));
+    Some(RequestedTiming { scheduled: kind? == TimingType::Scheduled, scheduled_at, timezone })
+}
+
 /// The key from the body, the header or both, which then must agree.
-fn read_key(fields: &mut Fields<'_, '_>, headers: &[Result<String, ()>]) -> Option<String> {
+pub fn read_key(fields: &mut Fields<'_, '_>, headers: &[Result<String, ()>]) -> Option<String> {
     let in_body = match headers {
         [] => fields.required_text(KEY),
         _ => fields.text(KEY),
@@ -312,7 +321,7 @@ pub struct PlaceOrderRequest {
 #[serde(deny_unknown_fields)]
 #[schema(as = SendTiming, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `read` reads")]
-struct SendTimingRequest {
+pub struct SendTimingRequest {
     /// At once, or at a local time.
     r#type: TimingTypeName,
     /// A local date-time `YYYY-MM-DDTHH:MM[:SS]` without offset; with SCHEDULED only. In the future and at

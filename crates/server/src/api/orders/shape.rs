@@ -2,9 +2,9 @@
 
 use giftd_domain::access::Environment;
 use giftd_domain::gifts::Gift;
-use giftd_domain::ids::{GiftId, OrderId};
+use giftd_domain::ids::{AccountId, GiftId, OrderId};
 use giftd_domain::money::{Currency, Money};
-use giftd_domain::orders::{EmailSetting, Order, OrderSummary};
+use giftd_domain::orders::{EmailSetting, Order, OrderStatus, OrderSummary, OrderType};
 use giftd_domain::schedule::SendTiming;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +14,8 @@ use crate::api::wire::{
     Amount, CardTypeName, DeliveryStatusName, EnvironmentName, Instant, MoneyBody, OrderStatusName, OrderTypeName,
     RedemptionStatusName, TimingTypeName,
 };
+use crate::keys::SecretKey;
+use crate::links::{self, GiftLink};
 
 /// An order with all its recipients.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -170,12 +172,42 @@ pub struct RecipientBody {
     pub reward_link: Option<String>,
 }
 
+/// What reward links are made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Links<'a> {
+    /// Whose orders.
+    pub account_id: AccountId,
+    /// Where the pages of gifts are.
+    pub public_url: &'a str,
+    /// The key of links.
+    pub key: &'a SecretKey,
+}
+
+impl Links<'_> {
+    fn url(&self, order: OrderId, gift: &Gift) -> String {
+        let link = GiftLink {
+            account: self.account_id,
+            order: order.time,
+            position: gift.position,
+            link_version: gift.link_version,
+        };
+        format!("{}/r/{}", self.public_url, links::token(self.key, link))
+    }
+}
+
 impl OrderBody {
-    /// `order` of an account in `environment`.
-    pub fn new(order: Order, environment: Environment) -> Self {
-        let (order_id, currency) = (order.summary.order_id, order.summary.total_amount.currency);
-        let recipients = order.gifts.into_iter().map(|gift| RecipientBody::new(gift, order_id, currency)).collect();
-        Self { summary: SummaryBody::new(order.summary, environment), recipients }
+    /// `order` of an account in `environment`. Reward links are there once it is complete, and only for whom
+    /// there is something to make `links` with.
+    pub fn new(order: Order, environment: Environment, links: Option<&Links<'_>>) -> Self {
+        let Order { summary, gifts } = order;
+        let (order_id, currency) = (summary.order_id, summary.total_amount.currency);
+        let are_links_out = order_id.order_type == OrderType::Link && summary.status == OrderStatus::Complete;
+        let links = links.filter(|_| are_links_out);
+        let recipient = |gift: Gift| {
+            let reward_link = links.map(|links| links.url(order_id, &gift));
+            RecipientBody { reward_link, ..RecipientBody::new(gift, order_id, currency) }
+        };
+        Self { recipients: gifts.into_iter().map(recipient).collect(), summary: SummaryBody::new(summary, environment) }
     }
 }
 
@@ -250,7 +282,6 @@ impl RecipientBody {
             redeemed_at: gift.redeemed_at.map(Instant),
             expires_at: gift.expires_at.map(Instant),
             refunded_amount: gift.refunded.map(|cents| Amount(Money::usd(cents))),
-            // Reward links come with their endpoint; until then no order has any.
             reward_link: None,
         }
     }
@@ -264,7 +295,7 @@ fn as_text<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) 
 mod tests {
     use giftd_domain::gifts::{DeliveryStatus, Recipient, RedemptionStatus};
     use giftd_domain::ids::{TemplateId, TimeId};
-    use giftd_domain::orders::{CardType, OrderStatus, OrderType};
+    use giftd_domain::orders::CardType;
     use giftd_domain::schedule::Schedule;
 
     use super::*;
@@ -329,7 +360,7 @@ mod tests {
         let expected = format!(
             r#"{{"orderId":"{order_id}","orderType":"ONE_TIME","cardType":"BRANDED_CARD","status":"PENDING","environment":"PRODUCTION","productId":"20001","cardName":"Sakura Books JP","creator":"Payroll","createdAt":"2026-11-22T18:30:00.000Z","sendTiming":{{"type":"SCHEDULED","scheduledAt":"2026-12-24T09:00:00","timezone":"Asia/Tokyo","sendAt":"2026-12-24T00:00:00.000Z"}},"emailSetting":{{"senderName":"Acme Corp","subject":"A gift for you!","message":null,"templateId":"12"}},"refundOption":false,"recipientCount":1,"totalAmount":{{"amount":5000,"currency":"JPY"}},"totalCost":{{"amount":33.38,"currency":"USD"}},"fxRate":"0.006675","completedAt":null,"canceledAt":null,"recipients":[{{"recipientId":"{order_id}-00001","email":"alice@example.com","firstName":"Alice","lastName":null,"company":null,"department":null,"amount":5000,"currency":"JPY","cost":33.38,"deliveryStatus":"PENDING","deliveryAttempts":0,"deliveryError":null,"sentAt":null,"redemptionStatus":"UNREDEEMED","redeemedAt":null,"expiresAt":null,"refundedAmount":null,"rewardLink":null}}]}}"#
         );
-        let body = OrderBody::new(order, Environment::Production);
+        let body = OrderBody::new(order, Environment::Production, None);
         assert_eq!(serde_json::to_string(&body).expect("JSON"), expected);
     }
 }
