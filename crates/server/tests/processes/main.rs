@@ -1,6 +1,7 @@
 //! The real binary, as an operator runs it: killed, stopped, several at once, and its command line.
 
 mod bed;
+mod browser;
 mod client;
 mod cluster;
 mod commands;
