@@ -1,6 +1,6 @@
 //! Sending gifts of an order again, perhaps to another address.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -120,10 +120,11 @@ impl Resend {
         let mut requeue = Vec::new();
         let mut skipped: Vec<Skipped> = Vec::new();
         let mut is_anybody_known = false;
+        let addresses = Addresses::of(gifts);
         for entry in &self.entries {
             let mut reasons = BTreeSet::new();
             let mut is_known = false;
-            for gift in gifts {
+            for gift in addresses.gifts(&entry.email) {
                 match entry.look_at(gift, at) {
                     None => continue,
                     Some(Ok(requeued)) => requeue.push(requeued),
@@ -147,6 +148,28 @@ impl Resend {
         requeue.sort_by_key(|requeue| requeue.position);
         requeue.dedup_by_key(|requeue| requeue.position);
         ResendDecision::Resend { requeue, skipped }
+    }
+}
+
+/// The gifts of each address that they have or had: a large order asked for as a whole is not entries times gifts.
+struct Addresses<'a>(HashMap<String, Vec<&'a Resendable>>);
+
+impl<'a> Addresses<'a> {
+    fn of(gifts: &'a [Resendable]) -> Self {
+        let mut addresses: HashMap<String, Vec<&Resendable>> = HashMap::with_capacity(gifts.len());
+        for gift in gifts {
+            let current = gift.gift.recipient.email.as_deref().map(text::folded);
+            let earlier = gift.moves.iter().map(|(from, _)| text::folded(from));
+            for address in current.into_iter().chain(earlier).collect::<BTreeSet<_>>() {
+                addresses.entry(address).or_default().push(gift);
+            }
+        }
+        Self(addresses)
+    }
+
+    /// By position.
+    fn gifts(&self, address: &str) -> impl Iterator<Item = &'a Resendable> {
+        self.0.get(&text::folded(address)).into_iter().flatten().copied()
     }
 }
 
@@ -372,5 +395,13 @@ mod tests {
         assert_eq!(decide(&[(A, Some(NEW))], 99), ResendDecision::TooManyMoves);
         assert_eq!(decide(&[(A, Some(NEW)), (B, None)], 99), ResendDecision::TooManyMoves, "all or nothing");
         assert_eq!(told(decide(&[(A, None), (B, None)], 100)).0.len(), 3, "who moves nothing isn't limited");
+    }
+    #[test]
+    fn a_whole_order_of_10_000_can_be_asked_for() {
+        let emails: Vec<String> = (0..10_000).map(|index| format!("r{index}@example.com")).collect();
+        let gifts: Vec<_> = (1..).zip(&emails).map(|(position, email)| sent(position, email)).collect();
+        let entries: Vec<_> = emails.iter().map(|email| (email.as_str(), None)).collect();
+        let (requeued, skipped) = decide(&entries, &gifts);
+        assert_eq!((requeued.len(), skipped.len()), (10_000, 0));
     }
 }
