@@ -78,6 +78,22 @@ pub(super) fn claim_deliveries(
     Ok(deliveries)
 }
 
+/// What is claimed, as [`read_claim`] reads it, of the few mails `w` that are looked up by `LOOK`: found by an index, and
+/// changed one by one by their whole key. (`IN` would walk all mails of their accounts.)
+const CLAIM: &str = "UPDATE mails SET run_at = ?2, claim = claim + 1, tried_since = COALESCE(tried_since, ?1)
+    FROM (LOOK) w
+    WHERE (mails.account_id, mails.order_id, mails.position, mails.kind) = (w.account_id, w.order_id, w.position, w.kind)
+    RETURNING account_id, order_id, position, kind, claim, send_number, attempts, due_at, tried_since";
+
+const LOOK_FOR_EVERYONE: &str = "SELECT account_id, order_id, position, kind FROM mails INDEXED BY mails_by_run_at
+    WHERE run_at <= ?1 AND account_id NOT IN (
+        SELECT account_id FROM accounts INDEXED BY accounts_moving WHERE clock_at IS NOT NULL)
+    ORDER BY run_at LIMIT ?3";
+
+/// An account's waiting mails are few beside those of all: by the primary key.
+const LOOK_OF_ACCOUNT: &str = "SELECT account_id, order_id, position, kind FROM mails
+    WHERE account_id = ?4 AND +run_at <= ?5 ORDER BY +run_at LIMIT ?3";
+
 fn take(
     group: &Group<'_>,
     work: Work,
@@ -85,32 +101,17 @@ fn take(
     lease_end: Timestamp,
     limit: u32,
 ) -> Result<Vec<Claim>, StoreError> {
-    const CLAIM: &str = "UPDATE mails SET run_at = ?2, claim = claim + 1, tried_since = COALESCE(tried_since, ?1)";
-    const CLAIMED: &str = "account_id, order_id, position, kind, claim, send_number, attempts, due_at, tried_since";
     let claims = match work {
         Work::Everyone => group
             .connection()
-            .prepare_cached(&format!(
-                "{CLAIM} WHERE (account_id, order_id, position, kind) IN (
-                    SELECT account_id, order_id, position, kind FROM mails INDEXED BY mails_by_run_at
-                    WHERE run_at <= ?1 AND account_id NOT IN (
-                        SELECT account_id FROM accounts INDEXED BY accounts_moving WHERE clock_at IS NOT NULL)
-                    ORDER BY run_at LIMIT ?3)
-                 RETURNING {CLAIMED}"
-            ))?
+            .prepare_cached(&CLAIM.replace("LOOK", LOOK_FOR_EVERYONE))?
             .query_map(params![Column(now), Column(lease_end), limit], read_claim)?
             .collect::<Result<_, _>>()?,
         Work::Moving(account) => {
             let Some(until) = moving_until(group, account, now)? else { return Ok(Vec::new()) };
-            // An account's waiting mails are few beside those of all: by the primary key.
             group
                 .connection()
-                .prepare_cached(&format!(
-                    "{CLAIM} WHERE (account_id, order_id, position, kind) IN (
-                        SELECT account_id, order_id, position, kind FROM mails
-                        WHERE account_id = ?4 AND +run_at <= ?5 ORDER BY run_at LIMIT ?3)
-                     RETURNING {CLAIMED}"
-                ))?
+                .prepare_cached(&CLAIM.replace("LOOK", LOOK_OF_ACCOUNT))?
                 .query_map(params![Column(now), Column(lease_end), limit, account.0, Column(until)], read_claim)?
                 .collect::<Result<_, _>>()?
         }
@@ -215,4 +216,28 @@ fn delivery(group: &Group<'_>, claim: Claim, mailing: &Mailing) -> Result<Claime
             })
         })?;
     Ok(delivery)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::group::tests::database;
+
+    #[test]
+    fn a_claim_finds_the_few_that_are_due_by_an_index_and_changes_them_by_their_key() {
+        let connection = database();
+        for (look, index) in [
+            (LOOK_FOR_EVERYONE, "SEARCH mails USING COVERING INDEX mails_by_run_at (run_at<?)"),
+            (LOOK_OF_ACCOUNT, "SEARCH mails USING PRIMARY KEY (account_id=?)"),
+        ] {
+            let mut statement =
+                connection.prepare(&format!("EXPLAIN QUERY PLAN {}", CLAIM.replace("LOOK", look))).expect("a plan");
+            let plan: Vec<String> =
+                statement.raw_query().mapped(|row| row.get(3)).collect::<Result<_, _>>().expect("its steps");
+            let key = "SEARCH mails USING PRIMARY KEY (account_id=? AND order_id=? AND position=? AND kind=?)";
+            for step in [index, key] {
+                assert!(plan.iter().any(|found| found == step), "{step}: {plan:?}");
+            }
+        }
+    }
 }

@@ -271,7 +271,7 @@ pub(super) fn clock(row: &Row<'_>, first: usize) -> rusqlite::Result<AccountCloc
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use giftd_domain::orders::{CardType, OrderType};
 
     use super::*;
@@ -283,7 +283,7 @@ mod tests {
         Ok(())
     }
 
-    fn database() -> Connection {
+    pub(in crate::sqlite) fn database() -> Connection {
         let connection = Connection::open_in_memory().expect("a database");
         for migration in crate::migrations::ALL {
             connection.execute_batch(migration.sqlite).expect("a schema");

@@ -28,6 +28,7 @@ mod settle;
 mod templates;
 mod turn;
 mod verification;
+mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -39,16 +40,14 @@ use giftd_domain::access::{App, Environment, Organization};
 use giftd_domain::account::{Account, AccountClock};
 use giftd_domain::catalog::{Catalog, ChoiceRange, Reference};
 use giftd_domain::fx::StoredRate;
-use giftd_domain::gifts::ClaimedDelivery;
-use giftd_domain::gifts::Reminders;
 use giftd_domain::gifts::events::GiftEvent;
 use giftd_domain::gifts::redemption::{
     AskAgain, GiftAtHand, KnownCard, NewCode, Redemption, RedemptionId, Reserve, Reserved, Sealed, Stock, Supplied,
 };
 use giftd_domain::gifts::verification::{VerificationRequested, Verified};
+use giftd_domain::gifts::{ClaimedDelivery, Reminders};
 use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
-use giftd_domain::ids::{AccountId, OrderId, OrganizationId};
-use giftd_domain::ids::{GiftKey, TemplateId};
+use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
 use giftd_domain::limits;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
@@ -147,6 +146,19 @@ impl Store for SqliteStore {
         self.writer.write(0, move |group| organizations::set_choice_range(group, organization, range)).await
     }
 
+    async fn sender_look(&self, account: AccountId) -> Result<Option<SenderLook>, StoreError> {
+        self.readers.read(move |connection| organizations::sender_look(connection, account)).await
+    }
+
+    async fn set_logo(&self, organization: OrganizationId, png: Option<Vec<u8>>) -> Result<bool, StoreError> {
+        self.writer.write(0, move |group| organizations::set_logo(group, organization, png.as_deref())).await
+    }
+
+    async fn set_postal_line(&self, organization: OrganizationId, line: Option<&str>) -> Result<bool, StoreError> {
+        let line = line.map(str::to_owned);
+        self.writer.write(0, move |group| organizations::set_postal_line(group, organization, line.as_deref())).await
+    }
+
     async fn create_app(&self, app: &App) -> Result<(), StoreError> {
         let app = app.clone();
         self.writer.write(0, move |group| organizations::create_app(group, &app)).await
@@ -169,116 +181,6 @@ impl Store for SqliteStore {
     async fn revoke_app(&self, client_id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let client_id = client_id.to_owned();
         self.writer.write(0, move |group| organizations::revoke_app(group, &client_id, now)).await
-    }
-
-    async fn reference_version(&self) -> Result<i64, StoreError> {
-        self.readers.read(reference::reference_version).await
-    }
-
-    async fn reference(&self) -> Result<Reference, StoreError> {
-        self.readers.read(reference::reference).await
-    }
-
-    async fn import_catalog(
-        &self,
-        catalog: &Catalog,
-        now: Timestamp,
-        dry_run: bool,
-    ) -> Result<CatalogImport, StoreError> {
-        let catalog = catalog.clone();
-        self.writer.write(0, move |group| reference::import_catalog(group, &catalog, now, dry_run)).await
-    }
-
-    async fn set_rates(&self, rates: &[StoredRate]) -> Result<(), StoreError> {
-        let rates = rates.to_vec();
-        self.writer.write(0, move |group| reference::set_rates(group, &rates)).await
-    }
-
-    async fn operator_entry(&self, entry: OperatorEntry) -> Result<OperatorOutcome, StoreError> {
-        self.writer.write(0, move |group| ledger::operator_entry(group, &entry)).await
-    }
-
-    async fn ledger_page(
-        &self,
-        account: AccountId,
-        entry_type: Option<EntryType>,
-        days: Days,
-        page: PageRequest,
-    ) -> Result<Page<Entry>, StoreError> {
-        self.readers.read(move |connection| ledger::ledger_page(connection, account, entry_type, days, page)).await
-    }
-
-    async fn verify_ledger(&self) -> Result<LedgerReport, StoreError> {
-        self.readers.read(ledger::verify_ledger).await
-    }
-
-    async fn place_order(&self, command: PlaceOrder) -> Result<Placed, StoreError> {
-        self.writer.write(command.gifts.len(), move |group| place::place_order(group, command)).await
-    }
-
-    async fn order_by_key(&self, account: AccountId, key: &str) -> Result<Option<KnownKey>, StoreError> {
-        let key = key.to_owned();
-        self.readers.read(move |connection| orders::order_by_key(connection, account, &key)).await
-    }
-
-    async fn order(&self, account: AccountId, order: OrderId) -> Result<Option<Order>, StoreError> {
-        self.readers.read(move |connection| orders::order(connection, account, order)).await
-    }
-
-    async fn account_of_order(&self, order: OrderId) -> Result<Option<AccountId>, StoreError> {
-        self.readers.read(move |connection| orders::account_of_order(connection, order)).await
-    }
-
-    async fn orders_page(
-        &self,
-        account: AccountId,
-        filter: &OrderFilter,
-        page: PageRequest,
-    ) -> Result<Page<OrderSummary>, StoreError> {
-        let filter = filter.clone();
-        self.readers.read(move |connection| history::orders_page(connection, account, &filter, page)).await
-    }
-
-    async fn claim_deliveries(
-        &self,
-        work: Work,
-        now: Timestamp,
-        lease: SignedDuration,
-        limit: u32,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        self.writer.write(0, move |group| claim::claim_deliveries(group, work, now, lease, limit)).await
-    }
-
-    async fn settle_deliveries(
-        &self,
-        settlements: Vec<SettleDelivery>,
-        reminders: &Reminders,
-        now: Timestamp,
-        entropy: u128,
-    ) -> Result<Settled, StoreError> {
-        let reminders = reminders.clone();
-        self.writer
-            .write(settlements.len(), move |group| {
-                settle::settle_deliveries(group, settlements, &reminders, now, entropy)
-            })
-            .await
-    }
-
-    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
-        self.readers.read(move |connection| backlog::backlog(connection, now)).await
-    }
-
-    async fn sender_look(&self, account: AccountId) -> Result<Option<SenderLook>, StoreError> {
-        self.readers.read(move |connection| organizations::sender_look(connection, account)).await
-    }
-
-    async fn set_logo(&self, organization: OrganizationId, png: Option<Vec<u8>>) -> Result<bool, StoreError> {
-        self.writer.write(0, move |group| organizations::set_logo(group, organization, png.as_deref())).await
-    }
-
-    async fn set_postal_line(&self, organization: OrganizationId, line: Option<&str>) -> Result<bool, StoreError> {
-        let line = line.map(str::to_owned);
-        self.writer.write(0, move |group| organizations::set_postal_line(group, organization, line.as_deref())).await
     }
 
     async fn templates(&self, account: AccountId) -> Result<Vec<Template>, StoreError> {
@@ -313,9 +215,77 @@ impl Store for SqliteStore {
         self.writer.write(0, move |group| templates::delete_template(group, account, template, now)).await
     }
 
+    async fn reference_version(&self) -> Result<i64, StoreError> {
+        self.readers.read(reference::reference_version).await
+    }
+
+    async fn reference(&self) -> Result<Reference, StoreError> {
+        self.readers.read(reference::reference).await
+    }
+
     async fn branded_card(&self, product_id: &str) -> Result<Option<KnownCard>, StoreError> {
         let product_id = product_id.to_owned();
         self.readers.read(move |connection| reference::known_card(connection, &product_id)).await
+    }
+
+    async fn import_catalog(
+        &self,
+        catalog: &Catalog,
+        now: Timestamp,
+        dry_run: bool,
+    ) -> Result<CatalogImport, StoreError> {
+        let catalog = catalog.clone();
+        self.writer.write(0, move |group| reference::import_catalog(group, &catalog, now, dry_run)).await
+    }
+
+    async fn set_rates(&self, rates: &[StoredRate]) -> Result<(), StoreError> {
+        let rates = rates.to_vec();
+        self.writer.write(0, move |group| reference::set_rates(group, &rates)).await
+    }
+
+    async fn operator_entry(&self, entry: OperatorEntry) -> Result<OperatorOutcome, StoreError> {
+        self.writer.write(0, move |group| ledger::operator_entry(group, &entry)).await
+    }
+
+    async fn ledger_page(
+        &self,
+        account: AccountId,
+        entry_type: Option<EntryType>,
+        days: Days,
+        page: PageRequest,
+    ) -> Result<Page<Entry>, StoreError> {
+        self.readers.read(move |connection| ledger::ledger_page(connection, account, entry_type, days, page)).await
+    }
+
+    async fn verify_ledger(&self) -> Result<LedgerReport, StoreError> {
+        self.readers.read(verify::verify_ledger).await
+    }
+
+    async fn place_order(&self, command: PlaceOrder) -> Result<Placed, StoreError> {
+        self.writer.write(command.gifts.len(), move |group| place::place_order(group, command)).await
+    }
+
+    async fn order_by_key(&self, account: AccountId, key: &str) -> Result<Option<KnownKey>, StoreError> {
+        let key = key.to_owned();
+        self.readers.read(move |connection| orders::order_by_key(connection, account, &key)).await
+    }
+
+    async fn order(&self, account: AccountId, order: OrderId) -> Result<Option<Order>, StoreError> {
+        self.readers.read(move |connection| orders::order(connection, account, order)).await
+    }
+
+    async fn account_of_order(&self, order: OrderId) -> Result<Option<AccountId>, StoreError> {
+        self.readers.read(move |connection| orders::account_of_order(connection, order)).await
+    }
+
+    async fn orders_page(
+        &self,
+        account: AccountId,
+        filter: &OrderFilter,
+        page: PageRequest,
+    ) -> Result<Page<OrderSummary>, StoreError> {
+        let filter = filter.clone();
+        self.readers.read(move |connection| history::orders_page(connection, account, &filter, page)).await
     }
 
     async fn cancel_order(
@@ -353,6 +323,35 @@ impl Store for SqliteStore {
         to: Timestamp,
     ) -> Result<bool, StoreError> {
         self.writer.write(0, move |group| schedules::move_schedule(group, account, order, from, to)).await
+    }
+
+    async fn claim_deliveries(
+        &self,
+        work: Work,
+        now: Timestamp,
+        lease: SignedDuration,
+        limit: u32,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        self.writer.write(0, move |group| claim::claim_deliveries(group, work, now, lease, limit)).await
+    }
+
+    async fn settle_deliveries(
+        &self,
+        settlements: Vec<SettleDelivery>,
+        reminders: &Reminders,
+        now: Timestamp,
+        entropy: u128,
+    ) -> Result<Settled, StoreError> {
+        let reminders = reminders.clone();
+        self.writer
+            .write(settlements.len(), move |group| {
+                settle::settle_deliveries(group, settlements, &reminders, now, entropy)
+            })
+            .await
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        self.readers.read(move |connection| backlog::backlog(connection, now)).await
     }
 
     async fn turn_gifts(
