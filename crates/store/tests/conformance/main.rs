@@ -6,17 +6,21 @@
 
 mod bed;
 mod cancel;
+mod codes;
 mod database;
 mod deliveries;
 mod events;
+mod expiry;
 mod history;
 mod money;
 mod organizations;
 mod place;
 mod properties;
+mod redemption;
 mod reference;
 mod resend;
 mod templates;
+mod verification;
 mod world;
 
 /// Makes each named promise a test on each database. A promise that isn't named is dead code, so that
@@ -233,6 +237,87 @@ promises! {
         events_are_dated_to_the_microsecond
         events_are_seen_by_the_orders_account_only
         events_that_happen_at_once_are_all_kept
+    }
+    redemption {
+        a_gift_at_hand_is_all_that_its_page_needs
+        a_reserved_part_is_held_and_no_money_moves
+        a_supplied_part_is_redeemed_with_its_code_and_an_event
+        a_refused_part_is_open_again
+        the_same_id_again_is_answered_with_what_became_of_it
+        what_cannot_be_redeemed_is_refused_with_the_reason
+        a_refused_id_can_be_used_later
+        a_branded_gift_is_redeemed_whole
+        a_gift_that_failed_or_is_a_link_can_be_redeemed
+        a_gift_is_split_until_nothing_is_left
+        a_redemption_is_settled_once
+        what_was_not_reserved_is_not_settled
+        a_code_is_never_in_what_is_logged
+        of_two_that_ask_at_once_for_more_than_is_left_one_gets_it
+        parts_asked_for_at_once_never_exceed_the_gift
+        one_id_asked_for_at_once_on_two_nodes_is_one_redemption
+        of_two_outcomes_at_once_one_counts_and_both_are_told_it
+        a_supplier_is_asked_again_ever_more_slowly_until_it_answers
+        the_oldest_reserved_are_asked_for_first
+        each_redemption_is_asked_for_by_one_of_two_nodes
+        a_redemption_is_dated_to_the_microsecond
+        an_id_of_any_128_bits_is_kept
+    }
+    verification {
+        a_verification_mail_is_due_at_once_with_an_event
+        a_verification_is_used_once_with_an_event
+        a_verification_is_good_for_10_minutes
+        an_earlier_verification_stays_good_when_another_is_asked_for
+        a_verification_is_for_its_gift_and_link
+        a_waiting_verification_mail_is_replaced
+        at_most_3_are_asked_for_in_10_minutes
+        at_most_10_are_asked_for_in_24_hours
+        used_verifications_count_as_asked_for
+        of_those_that_ask_at_once_3_get_a_mail
+        a_verification_used_at_once_on_two_nodes_counts_once
+        who_has_no_business_with_a_gift_gets_no_mail
+        the_recipient_of_an_expired_gift_can_still_prove_the_address
+    }
+    expiry {
+        with_the_refund_option_70_percent_of_what_is_open_returns
+        without_the_refund_option_nothing_returns
+        an_expiry_is_told_as_two_events_of_its_instant
+        a_gift_expires_once
+        only_what_is_not_redeemed_expires
+        a_failed_gift_expires_as_well
+        one_entry_returns_what_expires_of_an_order_at_an_instant
+        what_returned_can_be_spent
+        an_expired_gift_cannot_be_redeemed
+        a_reserved_part_survives_the_expiry
+        a_part_that_is_released_after_the_expiry_expires_at_once_and_the_parts_add_up_to_the_whole
+        a_gift_that_is_all_reserved_at_its_expiry_rests_until_that_is_settled
+        a_part_released_when_its_time_is_over_expires_before_anybody_turned_the_gift
+        turning_on_two_nodes_at_once_refunds_once
+        turning_many_gifts_takes_groups_oldest_first
+        of_redeeming_and_expiring_at_once_one_wins
+        settling_a_redemption_and_expiring_at_once_come_out_the_same
+        a_recipient_is_reminded_at_each_of_the_instants
+        a_reminders_mail_tells_when_the_gift_expires
+        of_reminders_that_come_late_only_the_last_is_mailed
+        a_reminder_that_still_waits_makes_room_for_the_next
+        without_reminders_a_gift_turns_at_its_expiry
+        a_gift_that_expired_while_no_node_was_there_is_not_reminded_of
+        nobody_is_reminded_of_what_is_used_up_or_reached_nobody
+        a_reminder_goes_where_the_gift_moved
+        a_recipient_is_reminded_once_however_many_nodes_turn
+    }
+    codes {
+        imported_codes_are_counted_by_product_and_face_value
+        a_known_code_is_skipped_and_counted
+        codes_are_imported_all_or_none
+        the_oldest_import_is_handed_out_first
+        a_redemption_gets_the_same_code_each_time_it_asks
+        a_code_is_of_the_product_and_the_face_value_asked_for
+        out_of_stock_takes_nothing_and_a_later_import_helps
+        of_50_that_ask_at_once_for_40_codes_each_gets_its_own
+        a_redemption_that_asks_at_once_on_two_nodes_gets_one_code
+        codes_imported_at_once_on_two_nodes_are_there_once
+        importing_and_handing_out_at_once_lose_no_code
+        a_thousand_codes_are_imported_together
     }
     history {
         every_filter_finds_what_a_plain_filter_finds
