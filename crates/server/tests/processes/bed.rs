@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use giftd::clock::Clock;
@@ -71,6 +71,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
     /// The one JSON document of standard output.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
@@ -131,12 +139,15 @@ impl Bed {
 
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Answer {
-        let output = self.command(arguments).output().expect("the binary runs");
-        Answer {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
+        Answer::of(self.command(arguments).output().expect("the binary runs"))
+    }
+
+    /// Runs a command to its end that reads `input` from its standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Answer {
+        let file = self.folder.path().join("input");
+        std::fs::write(&file, input).expect("written");
+        let input = File::open(&file).expect("a file");
+        Answer::of(self.command(arguments).stdin(input).output().expect("the binary runs"))
     }
 
     /// Runs a command with `--json` that must succeed, and returns its document.

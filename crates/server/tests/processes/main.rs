@@ -4,6 +4,7 @@ mod bed;
 mod browser;
 mod client;
 mod cluster;
+mod codes;
 mod commands;
 mod crash;
 mod demo;

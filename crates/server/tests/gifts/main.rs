@@ -1,0 +1,6 @@
+//! Gifts after they were sent, as nodes and their workers handle them: redeemed, reminded of, expired.
+
+mod bed;
+mod expiry;
+mod redeeming;
+mod suppliers;
