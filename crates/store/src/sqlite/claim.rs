@@ -221,7 +221,7 @@ fn delivery(group: &Group<'_>, claim: Claim, mailing: &Mailing) -> Result<Claime
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::group::tests::database;
+    use crate::sqlite::example::database;
 
     #[test]
     fn a_claim_finds_the_few_that_are_due_by_an_index_and_changes_them_by_their_key() {

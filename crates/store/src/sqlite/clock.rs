@@ -162,3 +162,94 @@ fn keep(
     }
     Ok(clock)
 }
+
+#[cfg(test)]
+mod tests {
+    use giftd_domain::gifts::Reminders;
+
+    use super::*;
+    use crate::sqlite::example::{at, database, done, in_group, place, sandbox, send_all};
+    use crate::sqlite::group::read_account;
+    use crate::sqlite::orders::order;
+    use crate::sqlite::turn::turn_gifts;
+    use crate::{Settled, Turned, Work};
+
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+    #[test]
+    fn a_move_is_seen_by_what_follows_in_its_group() {
+        let connection = database();
+        let account = sandbox(&connection);
+        let (first, second) = in_group(&connection, |group| {
+            let first = place(group, account, "first", 1, at(0));
+            let clock = done(group, |group| begin_move(group, account, DAY, at(1))).expect("a move");
+            assert_eq!(done(group, |group| begin_move(group, account, DAY, at(1))), None);
+            assert_eq!(send_all(group, Work::Everyone, at(1)), Settled::default());
+            let moving = clock.moving.expect("a move");
+            assert!(done(group, |group| step_clock(group, account, moving.claim, moving.target, at(2))));
+            let clock = done(group, |group| Ok(group.existing_account(account)?.clock));
+            // By the clock as it stands, a day ahead.
+            let second = place(group, account, "second", 1, clock.time(at(2)));
+            assert_eq!(send_all(group, Work::Moving(account), clock.node_time(moving.target)).settled, 2);
+            assert!(done(group, |group| end_move(group, account, moving.claim, at(3))));
+            (first, second)
+        });
+        let clock = read_account(&connection, account).expect("an answer").expect("an account").clock;
+        assert_eq!((clock.moving, clock.time(at(3))), (None, at(1) + DAY));
+        for (id, placed) in [(first, at(0)), (second, at(1) + DAY)] {
+            let order = order(&connection, account, id).expect("an answer").expect("an order");
+            assert_eq!(order.summary.created_at(), placed);
+            assert_eq!(order.gifts[0].sent_at, Some(at(1) + DAY));
+        }
+        let wake_at: Vec<i64> = connection
+            .prepare("SELECT wake_at FROM gifts")
+            .expect("a query")
+            .query_map([], |row| row.get(0))
+            .expect("rows")
+            .collect::<Result<_, _>>()
+            .expect("instants");
+        let expiry = (at(3) + DAY * 30).as_microsecond();
+        assert_eq!(wake_at, [expiry, expiry], "by the node's clock");
+    }
+
+    #[test]
+    fn who_was_overtaken_moves_nothing_any_more_and_nobody_goes_past_the_target() {
+        let connection = database();
+        let account = sandbox(&connection);
+        in_group(&connection, |group| {
+            place(group, account, "order", 1, at(0));
+            send_all(group, Work::Everyone, at(0));
+        });
+        let far = at(0) + DAY * 31;
+        let turn = |group: &mut Group<'_>| {
+            done(group, |group| turn_gifts(group, Work::Moving(account), far, &Reminders::default(), 1))
+        };
+        in_group(&connection, |group| {
+            let first = done(group, |group| begin_move(group, account, DAY, at(0))).expect("a move");
+            let first = first.moving.expect("a move").claim;
+            assert_eq!(turn(group), Turned::default(), "its target is a day away");
+            assert_eq!(done(group, |group| take_over_moves(group, at(29))), []);
+            let taken = done(group, |group| take_over_moves(group, at(30)));
+            let second = taken.first().and_then(|(_, clock)| clock.moving).expect("a move").claim;
+            assert!(!done(group, |group| step_clock(group, account, first, at(60), at(31))));
+            assert!(!done(group, |group| end_move(group, account, first, at(31))));
+            assert!(done(group, |group| end_move(group, account, second, at(31))));
+            assert!(!done(group, |group| step_clock(group, account, second, at(60), at(31))));
+            assert_eq!(turn(group), Turned::default(), "it doesn't move any more");
+        });
+    }
+
+    #[test]
+    fn a_move_that_takes_longer_than_it_goes_leaves_the_clock_running() {
+        let connection = database();
+        let account = sandbox(&connection);
+        in_group(&connection, |group| {
+            let by = SignedDuration::from_secs(1);
+            let claim = done(group, |group| begin_move(group, account, by, at(0))).and_then(|clock| clock.moving);
+            let claim = claim.expect("a move").claim;
+            assert!(done(group, |group| end_move(group, account, claim, at(5))));
+            let clock = done(group, |group| Ok(group.existing_account(account)?.clock));
+            assert_eq!(clock, AccountClock::default());
+        });
+    }
+}

@@ -271,24 +271,17 @@ pub(super) fn clock(row: &Row<'_>, first: usize) -> rusqlite::Result<AccountCloc
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use giftd_domain::orders::{CardType, OrderType};
 
     use super::*;
+    use crate::sqlite::example::database;
 
     /// Adds a row, or fails for want of room.
     fn keep(group: &mut Group<'_>, name: &str, bytes: usize) -> Result<(), StoreError> {
         let fingerprint = "x".repeat(bytes);
         group.connection().execute("INSERT INTO keys (name, fingerprint) VALUES (?1, ?2)", [name, &fingerprint])?;
         Ok(())
-    }
-
-    pub(in crate::sqlite) fn database() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        for migration in crate::migrations::ALL {
-            connection.execute_batch(migration.sqlite).expect("a schema");
-        }
-        connection
     }
 
     fn kind() -> OrderKind {

@@ -47,3 +47,47 @@ pub(super) fn drop_mail(group: &Group<'_>, gift: GiftKey, kind: MailKind) -> Res
         .execute(params![gift.account_id.0, Column(gift.order), gift.position, name(kind)])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use giftd_domain::gifts::{DeliveryOutcome, Reminders, Settlement};
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::sqlite::claim::claim_deliveries;
+    use crate::sqlite::example::{at, database, done, in_group, place, sandbox};
+    use crate::sqlite::settle::settle_deliveries;
+    use crate::{SettleDelivery, Settled, Work};
+
+    #[test]
+    fn a_claim_of_a_send_that_is_over_never_settles_the_next() {
+        let connection = database();
+        let account = sandbox(&connection);
+        in_group(&connection, |group| {
+            let order = place(group, account, "order", 1, at(0));
+            let gift = GiftKey { account_id: account, order: order.time, position: 1 };
+            let claim = |group: &mut Group<'_>, now| {
+                let lease = SignedDuration::from_secs(60);
+                let mut claimed = done(group, |group| claim_deliveries(group, Work::Everyone, now, lease, 10));
+                claimed.remove(0)
+            };
+            let settle = |group: &mut Group<'_>, claim: i64| {
+                let outcome = DeliveryOutcome::Failed { at: at(0), error: "late".to_owned() };
+                let gift = giftd_domain::ids::GiftId { order, position: 1 };
+                let settlement = Settlement { account_id: account, gift, kind: MailKind::Gift, claim, outcome };
+                let settlements = vec![SettleDelivery { settlement, retry_at: at(0) }];
+                done(group, |group| settle_deliveries(group, settlements, &Reminders::default(), at(0), 1))
+            };
+            let (slow, quick) = (claim(group, at(0)), claim(group, at(60)));
+            assert_eq!(settle(group, quick.claim).settled, 1);
+            // As many claims as before, of a row of the same key.
+            done(group, |group| queue_mail(group, gift, MailKind::Gift, 2, at(60)));
+            let (first, second) = (claim(group, at(60)), claim(group, at(120)));
+            let dropped = Settled { dropped: 1, ..Settled::default() };
+            for old in [slow.claim, quick.claim, first.claim] {
+                assert_eq!(settle(group, old), dropped);
+            }
+            assert_eq!((second.send_number, settle(group, second.claim).settled), (2, 1));
+        });
+    }
+}

@@ -9,6 +9,8 @@ mod codes;
 mod connection;
 mod error;
 mod events;
+#[cfg(test)]
+mod example;
 mod group;
 mod history;
 mod kept_mails;

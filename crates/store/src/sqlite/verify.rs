@@ -132,3 +132,60 @@ pub(super) fn verify_ledger(connection: &Connection) -> Result<LedgerReport, Sto
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use giftd_domain::gifts::Reminders;
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::Work;
+    use crate::sqlite::example::{at, database, done, in_group, place, sandbox, send_all};
+    use crate::sqlite::turn::turn_gifts;
+
+    #[test]
+    fn each_promise_of_a_gifts_life_is_proved() {
+        let connection = database();
+        let account = sandbox(&connection);
+        in_group(&connection, |group| {
+            place(group, account, "expires", 2, at(0));
+            send_all(group, Work::Everyone, at(0));
+            let end = at(0) + SignedDuration::from_hours(24 * 30);
+            let turned = done(group, |group| turn_gifts(group, Work::Everyone, end, &Reminders::default(), 1));
+            assert_eq!((turned.expired, turned.refunded), (2, 1_400));
+            place(group, account, "waits", 1, at(1));
+        });
+        let found = || verify_ledger(&connection).expect("a report").differences;
+        assert_eq!(found(), Vec::<String>::new());
+        for (plant, word) in [
+            ("UPDATE gifts SET refunded = 699 WHERE position = 2", "REFUND entries return 1400 cents"),
+            ("UPDATE gifts SET refunded = 699 WHERE position = 2", "issued is 600"),
+            ("UPDATE gifts SET voided = 1 WHERE position = 2", "was refunded 700 of 1 void cents"),
+            ("UPDATE gifts SET redeemed = 1, voided = 0", "1 cents redeemed and 0 reserved"),
+            ("UPDATE gifts SET reserved = 1, voided = 0", "0 cents redeemed and 1 reserved"),
+            ("UPDATE gifts SET events = events + 1", "counts 4 events, there are 3"),
+            ("DELETE FROM gift_events", "counts 3 events, there are 0"),
+            ("UPDATE mails SET kind = 'REMINDER'", "has no delivery"),
+            (
+                "UPDATE orders SET status = 'CANCELED', canceled_at = 0 WHERE status = 'PENDING'",
+                "or a mail of it contradicts its cancellation",
+            ),
+            ("INSERT INTO code_stock VALUES ('10001', 500, 1, 0)", "1 in stock and 0 handed out are counted, there are 0"),
+            (
+                "INSERT INTO codes VALUES (zeroblob(32), '10001', 500, x'00', 'k', 0, zeroblob(16), 0)",
+                "0 in stock and 0 handed out are counted, there are 0 and 1",
+            ),
+            (
+                "INSERT INTO redemptions SELECT account_id, order_id, position, zeroblob(16), '10001', 'Card', 'USD', 1, 1,
+                    'DONE', x'00', 'k', 0, 0, 0, NULL FROM gifts WHERE position = 2",
+                "its redemptions have 1 and 0",
+            ),
+        ] {
+            connection.execute_batch(&format!("BEGIN; {plant};")).expect(plant);
+            let found = found();
+            assert!(found.iter().any(|difference| difference.contains(word)), "{plant}: {found:?}");
+            connection.execute_batch("ROLLBACK").expect("it is taken back");
+        }
+        assert_eq!(found(), Vec::<String>::new());
+    }
+}
