@@ -65,7 +65,7 @@ pub async fn with_the_refund_option_70_percent_of_what_is_open_returns(bed: Bed)
         Postings { funding: -100_000, available: 100_000 - spent + returned, pending: 0, issued: spent - returned };
     assert_eq!(world.balances().await, balances);
     let entry = world.ledger(world.production).await.items.swap_remove(0);
-    assert_eq!((entry.entry_type, entry.reference), (EntryType::Refund, order.to_string()), "one entry for an order");
+    assert_eq!((entry.entry_type, &entry.reference), (EntryType::Refund, &order.to_string()), "one entry for an order");
     let moved = Postings { funding: 0, available: returned, pending: 0, issued: -returned };
     assert_eq!((entry.postings, entry.created_at()), (moved, end()));
     assert_eq!(refunds(&bed).await, (1, returned));
@@ -249,7 +249,7 @@ pub async fn a_gift_that_is_all_reserved_at_its_expiry_rests_until_that_is_settl
     assert_eq!(books(&world, order, 2).await, (0, 0, 1_000, Some(700), RedemptionStatus::Expired));
     let entry = world.ledger(world.production).await.items.swap_remove(0);
     assert_eq!((entry.entry_type, entry.postings.available), (EntryType::Refund, 700));
-    assert_eq!((entry.reference, entry.created_at()), (order.to_string(), end() + DAY));
+    assert_eq!((&entry.reference, entry.created_at()), (&order.to_string(), end() + DAY));
     assert_eq!(world.turn(end() + DAY * 2).await.expired, 0);
     world.verify().await;
 }
