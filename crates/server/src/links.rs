@@ -47,6 +47,11 @@ pub fn token(key: &SecretKey, gift: GiftLink) -> String {
     URL_SAFE_NO_PAD.encode([fields.as_slice(), &mac_of::<MAC_BYTES>(key, &[GIFT_PURPOSE, &fields])].concat())
 }
 
+/// The address of a gift's page, where giftd is reached at `public_url`.
+pub fn page(public_url: &str, key: &SecretKey, gift: GiftLink) -> String {
+    format!("{public_url}/r/{}", token(key, gift))
+}
+
 /// What a token opens; none unless it was made by [`token`] with this key.
 pub fn verify(key: &SecretKey, token: &str) -> Option<GiftLink> {
     if token.len() != TOKEN_CHARACTERS {

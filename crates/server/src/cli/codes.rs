@@ -122,7 +122,7 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Imports in groups, each all or nothing. After a crash the same file again imports the rest.
-async fn import_all(
+pub(super) async fn import_all(
     store: &dyn Store,
     clock: &Clock,
     key: &SecretKey,

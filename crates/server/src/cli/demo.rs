@@ -1,10 +1,11 @@
 //! `giftd demo`: everything at work on invented data. The orders go over the API, by HTTP.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use giftd_domain::ids::{GiftId, OrderId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -15,6 +16,7 @@ use super::http_client::Client;
 use super::output::{Failure, Output, print_line};
 use super::serve::{Signals, stop};
 use crate::clock::Clock;
+use crate::links::{self, GiftLink};
 use crate::log;
 use crate::mail::Maildir;
 use crate::serve::{self, Running};
@@ -59,6 +61,8 @@ struct Mail {
     file: String,
     to: String,
     subject: String,
+    /// The recipient's page.
+    link: String,
 }
 
 #[derive(Deserialize)]
@@ -141,7 +145,7 @@ async fn tell(running: &Running) -> Result<Option<Told>, Failure> {
     ];
     let Data { data: balance_after } = client.get("/api/v1/balance").await?;
     let url = giftd.settings.public_url_at(running.address);
-    let mails = mails(&Maildir::in_data_dir(&giftd.settings.data_dir).new_mails(), &orders)?;
+    let mails = mails(running, &orders).await?;
     let curl = curl(&url, &data.production);
     Ok(Some(Told { url, data, balance_before, balance_after, orders, mails, curl }))
 }
@@ -214,22 +218,31 @@ async fn complete(client: &Client, clock: &Clock, order_id: &str) -> Result<Orde
     }
 }
 
-/// The captured mails of these orders.
-fn mails(folder: &Path, orders: &[Order]) -> Result<Vec<Mail>, Failure> {
+/// The captured mails of these orders, and the pages that they lead to.
+async fn mails(running: &Running, orders: &[Order]) -> Result<Vec<Mail>, Failure> {
+    let giftd = &running.giftd;
+    let folder = Maildir::in_data_dir(&giftd.settings.data_dir).new_mails();
     let failed = |error| Failure::new("FILE", format!("{} can't be read: {error}", folder.display()));
+    let files = fs::read_dir(&folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
+    let files = files.collect::<Result<Vec<PathBuf>, Failure>>()?;
     let mut mails = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if orders.iter().any(|order| name.starts_with(&order.order_id)) {
-            let text = fs::read_to_string(&path).map_err(failed)?;
-            let header = |name: &str| {
-                text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
-            };
-            mails.push(Mail { to: header("To:"), subject: header("Subject:"), file: path.display().to_string() });
+    for id in orders.iter().filter_map(|order| order.order_id.parse::<OrderId>().ok()) {
+        let Some(account) = giftd.store.account_of_order(id).await? else { continue };
+        let Some(order) = giftd.store.order(account, id).await? else { continue };
+        for gift in order.gifts {
+            let begins = format!("{}.", GiftId { order: id, position: gift.position });
+            let is_its =
+                |file: &&PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begins));
+            let Some(file) = files.iter().find(is_its) else { continue };
+            let link = GiftLink { account, order: id.time, position: gift.position, link_version: gift.link_version };
+            mails.push(Mail {
+                file: file.display().to_string(),
+                to: gift.recipient.email.unwrap_or_default(),
+                subject: order.summary.email_setting.subject.clone(),
+                link: links::page(&giftd.settings.public_url_at(running.address), giftd.keys.links(), link),
+            });
         }
     }
-    mails.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(mails)
 }
 
@@ -277,6 +290,7 @@ fn in_words(told: &Told) -> String {
     line(format!("Balance after   {}", balance(balance_after)));
     for mail in mails {
         line(format!("Mail            to {}, \"{}\"\n                {}", mail.to, mail.subject, mail.file));
+        line(format!("  its page      {}", mail.link));
     }
     line(format!("\nOrganization    {}", data.organization_id));
     line(format!(

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use giftd_domain::access::{Environment, Scope, Scopes};
+use giftd_domain::catalog::Prices;
 use giftd_domain::ids::OrganizationId;
 use giftd_domain::ledger::EntryType;
 use giftd_store::Store;
@@ -16,9 +17,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use strum::VariantArray as _;
 
+use super::codes_file::FileCode;
 use super::output::Failure;
-use super::{app, arguments, balance, catalog_file, fx};
+use super::{app, arguments, balance, catalog_file, codes, fx};
+use crate::clock::Clock;
 use crate::state::Giftd;
+use crate::supplier::Code;
 
 /// The demo's organization.
 const ORGANIZATION: &str = "Acme Corp (demo)";
@@ -28,6 +32,8 @@ const APP: &str = "Demo";
 const FUNDS: i64 = 1_000_000;
 /// Cents below which it is funded again.
 const FUNDS_LOW: i64 = 100_000;
+/// Codes of each card and price point.
+const CODES: usize = 5;
 /// The products that the demo orders.
 pub const BRANDED: &str = "10042";
 pub const CHOICE: &str = "55";
@@ -75,6 +81,7 @@ pub async fn prepare(giftd: &Giftd) -> Result<DemoData, Failure> {
     fill_catalog(giftd).await?;
     fill_rates(giftd).await?;
     giftd.refresh_reference().await?;
+    fill_stock(giftd).await?;
     fund(giftd, organization).await?;
     Ok(data)
 }
@@ -141,6 +148,38 @@ async fn fill_rates(giftd: &Giftd) -> Result<(), Failure> {
         giftd.store.set_rates(&missing).await?;
     }
     Ok(())
+}
+
+/// Imports codes, so that gifts can be redeemed: of each card whose stock is empty, for a few of its price points.
+async fn fill_stock(giftd: &Giftd) -> Result<(), Failure> {
+    let stock = giftd.store.stock().await?;
+    let has_codes = |product: &str| stock.iter().any(|line| line.product_id == product && line.available > 0);
+    for card in giftd.reference().await?.catalog.branded.values().filter(|card| !has_codes(&card.product_id)) {
+        let codes: Vec<FileCode> = face_values(&card.prices)
+            .into_iter()
+            .flat_map(|face_value| std::iter::repeat_n(face_value, CODES))
+            .map(|face_value| FileCode { code: invented(&giftd.clock), face_value })
+            .collect();
+        codes::import_all(giftd.store.as_ref(), &giftd.clock, giftd.keys.codes(), card, &codes).await?;
+    }
+    Ok(())
+}
+
+/// The fixed prices, or round amounts of a range: 1, 2, 2.5, 5, 10, … of its currency.
+fn face_values(prices: &Prices) -> Vec<i64> {
+    match prices {
+        Prices::Fixed(prices) => prices.clone(),
+        Prices::Range { .. } => {
+            let round = (1..=7).flat_map(|zeros| [10, 20, 25, 50].map(|digits| digits * 10_i64.pow(zeros)));
+            round.filter(|face_value| prices.contains(*face_value)).collect()
+        }
+    }
+}
+
+fn invented(clock: &Clock) -> Code {
+    let bits = clock.entropy();
+    let code = format!("DEMO-{:04X}-{:04X}-{:04X}", bits & 0xffff, (bits >> 16) & 0xffff, (bits >> 32) & 0xffff);
+    Code { code, pin: Some(format!("{:04}", (bits >> 48) % 10_000)) }
 }
 
 /// Funds the organization once; again only when the demo's orders have used it up.
