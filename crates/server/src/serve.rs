@@ -17,8 +17,9 @@ use crate::api;
 use crate::clock::Clock;
 use crate::http::HttpServer;
 use crate::keys::{Keys, KeysError};
+use crate::mail::dkim::BadDkimKey;
 use crate::mail::smtp::BadSmtpUrl;
-use crate::mail::{MailFrom, Maildir, Post, SmtpServer};
+use crate::mail::{Dkim, MailFrom, Maildir, Post, SmtpServer};
 use crate::settings::{Database, Settings};
 use crate::state::Giftd;
 use crate::workers::{Delivery, Workers};
@@ -35,6 +36,9 @@ pub enum StartError {
     /// The address of mails.
     #[error("GIFTD_MAIL_FROM: {0}")]
     MailFrom(String),
+    /// The key that signs mails.
+    #[error("GIFTD_DKIM_KEY {0}")]
+    Dkim(#[from] BadDkimKey),
     /// Another `serve` works on this SQLite database.
     #[error(
         "another `giftd serve` already works on {}: stop it first. Several nodes need PostgreSQL (GIFTD_DATABASE_URL); \
@@ -144,9 +148,17 @@ impl Running {
 /// Where mails go and whom they come from.
 pub fn mail(settings: &Settings) -> Result<(Post, MailFrom), StartError> {
     let smtp = settings.smtp_url.as_ref().map(|url| SmtpServer::parse(url.expose())).transpose()?;
-    let mail_from = settings.mail_from.parse().map_err(|error| StartError::MailFrom(format!("{error}")))?;
+    let mail_from: MailFrom = settings.mail_from.parse().map_err(|error| StartError::MailFrom(format!("{error}")))?;
     let maildir = Maildir::in_data_dir(&settings.data_dir);
-    Ok((Post { smtp: smtp.map(Arc::new), maildir }, mail_from))
+    let dkim = dkim(settings, &mail_from)?.map(Arc::new);
+    Ok((Post { smtp: smtp.map(Arc::new), maildir, dkim }, mail_from))
+}
+
+/// What signs mails, where there is a key.
+pub fn dkim(settings: &Settings, mail_from: &MailFrom) -> Result<Option<Dkim>, BadDkimKey> {
+    let domain = settings.dkim_domain.as_deref().unwrap_or(mail_from.host());
+    let key = settings.dkim_key.as_ref();
+    key.map(|key| Dkim::new(key.expose(), &settings.dkim_selector, domain)).transpose()
 }
 
 /// Opens the database with its migrations applied; a missing SQLite file is made.

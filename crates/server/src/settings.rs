@@ -27,7 +27,7 @@ const PREFIX: &str = "GIFTD_";
 /// Names for the project's own test runs, which aren't settings.
 const TEST_PREFIX: &str = "GIFTD_TEST_";
 /// Settings that are never printed, and can be read from a file.
-const SECRETS: [&str; 3] = ["database_url", "smtp_url", "metrics_token"];
+const SECRETS: [&str; 4] = ["database_url", "smtp_url", "dkim_key", "metrics_token"];
 
 /// All settings, checked.
 #[derive(Clone, Debug)]
@@ -48,6 +48,12 @@ pub struct Settings {
     pub smtp_url: Option<Secret>,
     /// The address that mail comes from.
     pub mail_from: String,
+    /// The private key that signs mails, in PEM, where they are signed.
+    pub dkim_key: Option<Secret>,
+    /// Under which name its public half is published.
+    pub dkim_selector: String,
+    /// For which domain it signs, where it isn't that of `mail_from`.
+    pub dkim_domain: Option<String>,
     /// Mails under way at once.
     pub mail_concurrency: u32,
     /// Mails a second at most, where that is limited.
@@ -272,6 +278,9 @@ impl fmt::Display for Settings {
             ("keys_dir", self.keys_dir.display().to_string()),
             ("smtp_url", self.smtp_host().map_or_else(none, |host| format!("(secret), host {host}"))),
             ("mail_from", self.mail_from.clone()),
+            ("dkim_key", self.dkim_key.as_ref().map_or_else(none, Secret::to_string)),
+            ("dkim_selector", self.dkim_selector.clone()),
+            ("dkim_domain", self.dkim_domain.clone().unwrap_or_else(none)),
             ("mail_concurrency", self.mail_concurrency.to_string()),
             ("mail_rate", self.mail_rate.unwrap_or(0).to_string()),
             ("mail_retry_base", written(self.mail_retry_base)),
@@ -375,6 +384,12 @@ impl Values {
             // A name is legal and dropped: each order names its sender.
             text.parse::<lettre::message::Mailbox>().ok().map(|mailbox| mailbox.email.to_string())
         });
+        let dkim_key = self.optional("dkim_key", "a private key in PEM", |text| {
+            // What kind of key it is, and whether it is good, the mails' part knows.
+            text.starts_with("-----BEGIN ").then(|| Secret::new(text))
+        });
+        let dkim_selector = self.checked("dkim_selector", "a name such as giftd", domain);
+        let dkim_domain = self.optional("dkim_domain", "a domain such as example.com", domain);
         let mail_concurrency = self.number("mail_concurrency", 1, 256);
         let mail_rate = self.number("mail_rate", 0, 100_000);
         let mail_retry_base = self.duration("mail_retry_base", Duration::from_millis(1), Duration::from_hours(24));
@@ -410,6 +425,9 @@ impl Values {
             data_dir: data_dir?,
             smtp_url: smtp_url?,
             mail_from: mail_from?,
+            dkim_key: dkim_key?,
+            dkim_selector: dkim_selector?,
+            dkim_domain: dkim_domain?,
             mail_concurrency: mail_concurrency?,
             mail_rate: not_zero(mail_rate?),
             mail_retry_base: mail_retry_base?,
@@ -554,6 +572,14 @@ fn smtp_url(text: &str) -> Option<Secret> {
     (is_mail && url.host().is_some_and(|host| !host.is_empty())).then(|| Secret::new(text))
 }
 
+/// Labels with dots between them, as in the DNS.
+fn domain(text: &str) -> Option<String> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.split('.').all(is_label).then(|| text.to_ascii_lowercase())
+}
+
 fn database(text: &str, data_dir: &Path) -> Option<Database> {
     if text.is_empty() {
         return Some(Database::Sqlite(data_dir.join("giftd.db")));
@@ -667,7 +693,7 @@ mod tests {
                 "{line} has no comment"
             );
         }
-        assert_eq!(known().len(), 20 + SECRETS.len());
+        assert_eq!(known().len(), 23 + SECRETS.len());
     }
 
     #[test]
@@ -751,6 +777,8 @@ mod tests {
             ("GIFTD_PUBLIC_URL", "ftp://gifts.example"),
             ("GIFTD_PUBLIC_URL", "https://gifts.example/?a=b"),
             ("GIFTD_TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("GIFTD_DKIM_SELECTOR", "a b"),
+            ("GIFTD_DKIM_DOMAIN", "example..com"),
             ("GIFTD_MAIL_FROM", "nobody"),
             ("GIFTD_LOG_FORMAT", "xml"),
             ("GIFTD_LOG", ""),
@@ -766,6 +794,7 @@ mod tests {
             ("GIFTD_DATABASE_URL", "sqlite::memory:"),
             ("GIFTD_SMTP_URL", "http://hunter2"),
             ("GIFTD_METRICS_TOKEN", "hunter2 hunter2"),
+            ("GIFTD_DKIM_KEY", "hunter2"),
         ] {
             let text = error("", &[(name, value)]);
             assert!(text.contains(name) && !text.contains("hunter2"), "{text}");

@@ -7,10 +7,11 @@ mod smtp_sink;
 use std::sync::Arc;
 use std::time::Duration;
 
-use giftd::mail::{Connection, GiftMail, Maildir, Outcome, Post, Sender, SmtpServer};
+use giftd::mail::{Connection, GiftMail, Maildir, Outcome, Post, Rendered, Sender, SmtpServer};
 use giftd_domain::access::Environment;
-use giftd_domain::gifts::MailKind;
+use giftd_domain::gifts::{MailKind, Recipient};
 use giftd_domain::money::Money;
+use giftd_domain::templates::{SenderLook, TemplateContent};
 use smtp_sink::{Reply, SmtpSink, Stage};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -212,10 +213,10 @@ async fn a_sender_captures_the_sandbox_and_relays_production() {
     let sink = SmtpSink::start().await;
     let data = tempfile::tempdir().expect("folder");
     let maildir = Maildir::in_data_dir(data.path());
-    let mut sender = Sender::new(Post { smtp: Some(server(&sink.url())), maildir: maildir.clone() });
+    let mut sender = Sender::new(Post { smtp: Some(server(&sink.url())), maildir: maildir.clone(), dkim: None });
 
-    assert_eq!(sender.send(gift(1, Environment::Production)).await, Outcome::Sent);
-    assert_eq!(sender.send(gift(2, Environment::Sandbox)).await, Outcome::Sent);
+    assert_eq!(sender.send(&gift(1, Environment::Production)).await, Outcome::Sent);
+    assert_eq!(sender.send(&gift(2, Environment::Sandbox)).await, Outcome::Sent);
     assert!(sink.has_taken(1, LONG).await);
     let [relayed] = sink.mails().try_into().expect("one mail");
     assert!(relayed.data.contains("Message-ID: <OT-00001.1@giftd.example>\r\n"), "{}", relayed.data);
@@ -224,20 +225,32 @@ async fn a_sender_captures_the_sandbox_and_relays_production() {
     assert!(captured.contains("Message-ID: <OT-00002.1@giftd.example>\r\n"), "{captured}");
 }
 
-fn gift(position: u32, environment: Environment) -> GiftMail {
+fn gift(position: u32, environment: Environment) -> Rendered {
     let mail_from: giftd::mail::MailFrom = FROM.parse().expect("address");
-    GiftMail {
+    let mail = GiftMail {
+        kind: MailKind::Gift,
         message_id: mail_from.message_id(format_args!("OT-{position:05}"), MailKind::Gift, 1),
         date: "2026-11-22T18:30:00Z".parse().expect("date"),
         mail_from,
         to: "alice@example.com".to_owned(),
-        first_name: None,
+        recipient: Recipient {
+            email: Some("alice@example.com".to_owned()),
+            first_name: None,
+            last_name: None,
+            company: None,
+            department: None,
+        },
         sender_name: "Acme Corp".to_owned(),
         subject: "A gift for you!".to_owned(),
         message: None,
         card_name: "Cedar & Wrenfield".to_owned(),
         amount: Money::usd(5000),
+        expires_at: "2027-05-21T18:30:00Z".parse().expect("date"),
         link: "https://gifts.example/r/token".to_owned(),
+        template: TemplateContent::first("Acme Corp"),
+        look: Arc::new(SenderLook::default()),
         environment,
-    }
+        is_preview: false,
+    };
+    mail.render().expect("rendered")
 }

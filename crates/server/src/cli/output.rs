@@ -148,7 +148,9 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Store(error) => error.into(),
-            StartError::Refused(_) | StartError::Smtp(_) | StartError::MailFrom(_) => Self::new("SETTINGS", error),
+            StartError::Refused(_) | StartError::Smtp(_) | StartError::MailFrom(_) | StartError::Dkim(_) => {
+                Self::new("SETTINGS", error)
+            }
             StartError::Locked(_) | StartError::Listen { .. } => Self::new("IN_USE", error),
             StartError::Keys(_) => Self::new("KEYS", error),
             StartError::File { .. } => Self::new("FAILED", error),

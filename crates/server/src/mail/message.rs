@@ -1,22 +1,20 @@
-//! A gift's mail: what it shows, and its bytes.
+//! A mail's headers and parts, and its bytes (RFC 5322, MIME).
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
-use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
 use giftd_domain::gifts::MailKind;
-use giftd_domain::money::Money;
-use lettre::Address;
+use lettre::address::Envelope;
 use lettre::message::header::{
-    ContentTransferEncoding, ContentType, Date, From, HeaderName, HeaderValue, Headers, MIME_VERSION_1_0, Subject,
+    ContentTransferEncoding, ContentType, Date, From, HeaderName, HeaderValue, MIME_VERSION_1_0, Subject,
 };
-use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart, SinglePartBuilder};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Value;
-use minijinja::{Environment as Templates, UndefinedBehavior, context};
+use lettre::message::{Attachment, Mailbox, Mailboxes, MessageBuilder, MultiPart, SinglePart, SinglePartBuilder};
+use lettre::{Address, Message};
+
+use super::dkim::Dkim;
 
 /// The address that mails come from (`gifts@example.com`). ASCII, so that every server takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,95 +59,117 @@ impl MailFrom {
     }
 }
 
-/// What a gift's mail shows.
-#[derive(Clone)]
-pub struct GiftMail {
+/// What a mail is made of.
+pub(super) struct Letter<'a> {
     /// See [`MailFrom::message_id`].
-    pub message_id: String,
-    /// The mail's date.
+    pub message_id: &'a str,
     pub date: Timestamp,
-    /// Whom it comes from, with `sender_name` before it.
-    pub mail_from: MailFrom,
-    /// The recipient's address: ASCII, its domain in punycode.
-    pub to: String,
-    /// The recipient's first name, for the greeting.
-    pub first_name: Option<String>,
-    /// Who gives.
-    pub sender_name: String,
-    /// The subject.
-    pub subject: String,
-    /// The giver's words; may hold line breaks.
-    pub message: Option<String>,
-    /// The card's name.
-    pub card_name: String,
-    /// What the gift is worth.
-    pub amount: Money,
-    /// The absolute URL of the recipient's page.
-    pub link: String,
-    /// A sandbox's mail says that it is one.
+    pub mail_from: &'a MailFrom,
+    pub sender_name: &'a str,
+    pub to: &'a str,
+    pub subject: &'a str,
+    pub text: String,
+    pub html: String,
+    /// The PNG that the HTML shows as [`logo_id`].
+    pub logo: Option<Vec<u8>>,
     pub environment: Environment,
 }
 
 /// A mail that is ready to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Rendered {
+    /// Its `Message-ID`.
+    pub message_id: String,
+    /// The recipient's address.
+    pub to: String,
+    /// The subject, filled in.
+    pub subject: String,
     /// The plain text part.
     pub text: String,
     /// The HTML part.
     pub html: String,
-    /// The whole mail (RFC 5322), in ASCII with CRLF.
-    pub bytes: Vec<u8>,
+    /// A sandbox's mail is never sent outside.
+    pub environment: Environment,
+    /// The envelope's sender.
+    pub(super) from: String,
+    message: Message,
 }
 
-impl GiftMail {
-    /// Renders both parts and the headers. Fails only when a template names what isn't there.
-    pub fn render(&self) -> Result<Rendered, minijinja::Error> {
-        let first_name = self.first_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-        let message = self.message.as_deref().map(str::trim).filter(|message| !message.is_empty());
-        let shown = context! {
-            subject => one_line(&self.subject),
-            greeting => first_name.unwrap_or("there"),
-            sender_name => self.sender_name.trim(),
-            message_lines => message.map(|message| message.lines().map(Value::from).collect::<Vec<_>>()),
-            card_name => self.card_name.as_str(),
-            amount => readable(self.amount),
-            link => link_value(&self.link),
-            sandbox => self.environment == Environment::Sandbox,
-        };
-        let text = TEMPLATES.get_template("gift.txt")?.render(&shown)?;
-        let html = TEMPLATES.get_template("gift.html")?.render(&shown)?;
-        let mut bytes = self.headers().to_string().into_bytes();
-        bytes.extend(self.parts(&text, &html).formatted());
-        Ok(Rendered { text, html, bytes })
+impl Rendered {
+    /// The whole mail, in ASCII with CRLF; signed where there is a key.
+    pub fn bytes(&self, dkim: Option<&Dkim>) -> Vec<u8> {
+        match dkim {
+            None => self.message.formatted(),
+            Some(dkim) => {
+                let mut signed = self.message.clone();
+                dkim.sign(&mut signed);
+                signed.formatted()
+            }
+        }
     }
+}
 
-    fn headers(&self) -> Headers {
-        let sender_name = one_line(&self.sender_name).trim().to_owned();
+/// By its id: a log never shows a live link.
+impl fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mail {}", self.message_id)
+    }
+}
+
+/// What the HTML calls the logo by (RFC 2392).
+pub(super) fn logo_id(message_id: &str) -> String {
+    let safe = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '@');
+    format!("logo.{}", message_id.chars().filter(safe).collect::<String>())
+}
+
+impl Letter<'_> {
+    /// Puts it together.
+    pub fn rendered(self) -> Result<Rendered, lettre::error::Error> {
+        let subject = one_line(self.subject).trim().to_owned();
+        let sender_name = one_line(self.sender_name).trim().to_owned();
+        let from = self.mail_from.0.clone();
         let raw = |name, value: String| HeaderValue::new(HeaderName::new_from_ascii_str(name), value);
-        let mut headers = Headers::new();
-        headers.set(From::from(Mailboxes::from(Mailbox::new(Some(sender_name), self.mail_from.0.clone()))));
-        headers.insert_raw(raw("To", one_line(&mailbox(&self.to))));
-        headers.set(Subject::from(one_line(&self.subject).trim().to_owned()));
-        headers.set(Date::new(SystemTime::from(self.date)));
-        headers.insert_raw(raw("Message-ID", one_line(&self.message_id)));
-        headers.insert_raw(raw("Auto-Submitted", "auto-generated".to_owned()));
-        headers.set(MIME_VERSION_1_0);
-        headers
+        // The envelope is ours to make: addresses that browsers allow are more than lettre's.
+        let envelope = Envelope::new(Some(from.clone()), vec![from.clone()])?;
+        let message = MessageBuilder::new()
+            .envelope(envelope)
+            .header(From::from(Mailboxes::from(Mailbox::new(Some(sender_name), from))))
+            .raw_header(raw("To", one_line(&mailbox(self.to))))
+            .header(Subject::from(subject.clone()))
+            .header(Date::new(SystemTime::from(self.date)))
+            .raw_header(raw("Message-ID", one_line(self.message_id)))
+            .raw_header(raw("Auto-Submitted", "auto-generated".to_owned()))
+            .header(MIME_VERSION_1_0)
+            .multipart(self.parts())?;
+        Ok(Rendered {
+            message_id: self.message_id.to_owned(),
+            to: self.to.to_owned(),
+            subject,
+            text: self.text,
+            html: self.html,
+            environment: self.environment,
+            from: self.mail_from.address().to_owned(),
+            message,
+        })
     }
 
-    fn parts(&self, text: &str, html: &str) -> MultiPart {
+    fn parts(&self) -> MultiPart {
         // Derived and not drawn, so that a mail sent twice is the same to the byte. No message can imitate it:
         // neither base64 nor quoted-printable produces `=_`, and what would be sent as it is may not hold it.
-        let boundary: String = self.message_id.chars().filter(char::is_ascii_alphanumeric).take(50).collect();
+        let id: String = self.message_id.chars().filter(char::is_ascii_alphanumeric).take(50).collect();
         let part = |kind, body: &str| {
             let builder = SinglePart::builder().header(kind);
             let encoded = body.contains("=_").then_some(ContentTransferEncoding::QuotedPrintable);
             encoded.into_iter().fold(builder, SinglePartBuilder::header).body(body.to_owned())
         };
-        MultiPart::alternative()
-            .boundary(format!("=_{boundary}"))
-            .singlepart(part(ContentType::TEXT_PLAIN, text))
-            .singlepart(part(ContentType::TEXT_HTML, html))
+        let both =
+            MultiPart::alternative().boundary(format!("=_a{id}")).singlepart(part(ContentType::TEXT_PLAIN, &self.text));
+        let html = part(ContentType::TEXT_HTML, &self.html);
+        let Some(logo) = &self.logo else { return both.singlepart(html) };
+        let png = ContentType::parse("image/png").expect("a media type");
+        let logo =
+            Attachment::new_inline_with_name(logo_id(self.message_id), "logo.png".to_owned()).body(logo.clone(), png);
+        both.multipart(MultiPart::related().boundary(format!("=_r{id}")).singlepart(html).singlepart(logo))
     }
 }
 
@@ -169,75 +189,33 @@ pub(super) fn mailbox(address: &str) -> String {
     }
 }
 
-/// An amount for a person: `50.00 USD`, `5,000 JPY`.
-fn readable(amount: Money) -> String {
-    let number = amount.to_string();
-    let (whole, decimals) = number.split_once('.').map_or((number.as_str(), None), |(w, d)| (w, Some(d)));
-    let mut grouped = String::new();
-    for (index, digit) in whole.char_indices() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) && !grouped.ends_with('-') {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    match decimals {
-        Some(decimals) => format!("{grouped}.{decimals} {}", amount.currency),
-        None => format!("{grouped} {}", amount.currency),
-    }
-}
-
-/// The link for the templates: unescaped when it has only characters that mean nothing in HTML, so
-/// that it reads as a link in the source too.
-fn link_value(link: &str) -> Value {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '.' | '-' | '_' | '~' | '%' | '[' | ']');
-    if link.chars().all(plain) { Value::from_safe_string(link.to_owned()) } else { Value::from(link) }
-}
-
-/// The templates; HTML is escaped by its name.
-static TEMPLATES: LazyLock<Templates<'static>> = LazyLock::new(|| {
-    let mut templates = Templates::new();
-    templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
-    templates.set_syntax(syntax.expect("the default delimiters"));
-    for (name, source) in [("gift.txt", include_str!("gift.txt")), ("gift.html", include_str!("gift.html"))] {
-        templates.add_template(name, source).expect("the embedded templates parse: a test renders them");
-    }
-    templates
-});
-
-/// By its id: a log never shows a live link.
-impl fmt::Debug for GiftMail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mail {}", self.message_id)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use giftd_domain::money::Currency;
-
     use super::*;
 
-    fn mail() -> GiftMail {
-        let mail_from: MailFrom = "gifts@giftd.example".parse().expect("address");
-        GiftMail {
-            message_id: mail_from.message_id("OT01K3V9ABCDEFGHJKMNPQRSTVWX-00001", MailKind::Gift, 1),
+    const MESSAGE_ID: &str = "<OT01K3V9ABCDEFGHJKMNPQRSTVWX-00001.1@giftd.example>";
+
+    fn mail_from() -> MailFrom {
+        "gifts@giftd.example".parse().expect("address")
+    }
+
+    fn letter(mail_from: &MailFrom) -> Letter<'_> {
+        Letter {
+            message_id: MESSAGE_ID,
             date: "2026-11-22T18:30:00Z".parse().expect("date"),
             mail_from,
-            to: "alice@example.com".to_owned(),
-            first_name: Some("Alice".to_owned()),
-            sender_name: "Acme Corp".to_owned(),
-            subject: "A gift for you!".to_owned(),
-            message: Some("Thank you for your hard work.\n\nSee you soon.".to_owned()),
-            card_name: "Cedar & Wrenfield".to_owned(),
-            amount: Money::usd(5000),
-            link: "https://gifts.example/r/AbC-123_xyz".to_owned(),
+            sender_name: "Acme Corp",
+            to: "alice@example.com",
+            subject: "A gift for you!",
+            text: "Thank you.\n".to_owned(),
+            html: "<p>Thank you.</p>\n".to_owned(),
+            logo: None,
             environment: Environment::Production,
         }
     }
 
-    fn source(mail: &GiftMail) -> String {
-        String::from_utf8(mail.render().expect("rendered").bytes).expect("ASCII")
+    fn source(letter: Letter<'_>) -> String {
+        String::from_utf8(letter.rendered().expect("a mail").bytes(None)).expect("ASCII")
     }
 
     /// The names of the headers, in lower case, each as often as it is there.
@@ -251,33 +229,26 @@ mod tests {
         ["from", "to", "subject", "date", "message-id", "auto-submitted", "mime-version", "content-type"];
 
     #[test]
-    fn a_mail_reads_well_as_it_is_sent() {
-        insta::assert_snapshot!(source(&mail()).replace("\r\n", "\n"));
-    }
-
-    #[test]
-    fn a_sandbox_says_so_in_both_parts() {
-        let rendered = GiftMail { environment: Environment::Sandbox, ..mail() }.render().expect("rendered");
-        assert!(rendered.text.contains("This is a test from a sandbox."), "{}", rendered.text);
-        assert!(rendered.html.contains("This is a test from a sandbox."), "{}", rendered.html);
-        assert!(!mail().render().expect("rendered").html.contains("sandbox"));
-    }
-
-    #[test]
     fn no_text_adds_a_header() {
         let injected = "x\r\nBcc: eve@example.com\nX-Evil: 1\r\n\r\nbody\u{0}\u{85}\u{2028}";
-        for mail in [
-            GiftMail { sender_name: injected.to_owned(), ..mail() },
-            GiftMail { sender_name: format!("é{injected}"), ..mail() },
-            GiftMail { subject: injected.to_owned(), ..mail() },
-            GiftMail { subject: format!("贈り物 {injected}"), ..mail() },
-            GiftMail { to: format!("alice@example.com{injected}"), ..mail() },
-            GiftMail { message_id: format!("<{injected}@x>"), ..mail() },
+        let (accented, foreign) = (format!("é{injected}"), format!("贈り物 {injected}"));
+        let (to, id) = (format!("alice@example.com{injected}"), format!("<{injected}@x>"));
+        let from = mail_from();
+        for letter in [
+            Letter { sender_name: injected, ..letter(&from) },
+            Letter { sender_name: &accented, ..letter(&from) },
+            Letter { subject: injected, ..letter(&from) },
+            Letter { subject: &foreign, ..letter(&from) },
+            Letter { to: &to, ..letter(&from) },
+            Letter { message_id: &id, ..letter(&from) },
         ] {
-            let source = source(&mail);
+            let source = source(letter);
             assert_eq!(header_names(&source), HEADERS, "{source}");
             assert!(source.is_ascii());
         }
+        let with_logo = source(Letter { message_id: &id, logo: Some(vec![0x89]), ..letter(&from) });
+        assert_eq!(header_names(&with_logo), HEADERS);
+        assert!(!with_logo.contains("\nBcc"));
     }
 
     #[test]
@@ -289,104 +260,46 @@ mod tests {
             ("Eve <eve@example.com>,", "From: =?utf-8?b?"),
             ("さくら", "From: =?utf-8?b?44GV44GP44KJ?= <gifts@giftd.example>"),
         ] {
-            let source = source(&GiftMail { sender_name: name.to_owned(), ..mail() });
+            let source = source(Letter { sender_name: name, ..letter(&mail_from()) });
             assert!(source.starts_with(expected), "{name}: {source}");
             assert_eq!(source.matches("<gifts@giftd.example>").count(), 1, "{name}");
         }
     }
 
     #[test]
-    fn html_in_texts_is_shown_and_not_obeyed() {
-        let evil = "<script>alert('x')</script>".to_owned();
-        let rendered = GiftMail {
-            first_name: Some(evil.clone()),
-            sender_name: evil.clone(),
-            subject: evil.clone(),
-            message: Some(evil.clone()),
-            card_name: evil.clone(),
-            link: format!("https://gifts.example/r/\"{evil}"),
-            ..mail()
-        };
-        let rendered = rendered.render().expect("rendered");
-        assert!(!rendered.html.contains("<script"), "{}", rendered.html);
-        assert!(rendered.html.contains("&lt;script&gt;"));
-        assert!(rendered.text.contains(&evil), "plain text stays as it is");
-    }
-
-    #[test]
-    fn a_template_in_a_text_is_not_evaluated() {
-        let rendered = GiftMail { message: Some("{{ link }} {% raw %}".to_owned()), ..mail() }.render();
-        assert!(rendered.expect("rendered").text.contains("{{ link }} {% raw %}"));
-    }
-
-    #[test]
-    fn the_link_reads_as_one_in_the_html_too() {
-        assert!(mail().render().expect("rendered").html.contains("href=\"https://gifts.example/r/AbC-123_xyz\""));
-    }
-
-    #[test]
-    fn no_name_and_no_message_leave_no_hole() {
-        for (first_name, message) in [(None, None), (Some(" ".to_owned()), Some("\n".to_owned()))] {
-            let rendered = GiftMail { first_name, message, ..mail() }.render().expect("rendered");
-            assert!(
-                rendered.text.starts_with(
-                    "Hi there,\n\nAcme Corp sent you a gift: Cedar & Wrenfield, 50.00 USD.\n\nOpen your gift:\n"
-                ),
-                "{}",
-                rendered.text
-            );
-            assert!(rendered.html.contains("Hi there,"));
-            assert!(!rendered.html.contains("class=\"words"));
-        }
-    }
-
-    #[test]
-    fn a_message_cannot_imitate_the_boundary() {
-        let honest = source(&mail());
-        let (_, rest) = honest.split_once("boundary=\"").expect("boundary");
-        let boundary = rest.split('"').next().expect("boundary");
-        assert!(boundary.starts_with("=_"), "{boundary}");
-        let forged = source(&GiftMail { message: Some(format!("a\n--{boundary}\nb")), ..mail() });
-        assert_eq!(forged.matches(&format!("\r\n--{boundary}\r\n")).count(), 2, "{forged}");
-        assert_eq!(forged.matches(&format!("--{boundary}")).count(), 3, "{forged}");
+    fn a_text_cannot_imitate_a_boundary() {
+        let from = mail_from();
+        let honest = source(Letter { logo: Some(vec![0x89]), ..letter(&from) });
+        let boundaries: Vec<_> =
+            honest.split("boundary=\"").skip(1).map(|rest| rest.split('"').next().expect("a boundary")).collect();
+        let [outer, inner] = boundaries.try_into().expect("two");
+        assert!(outer.starts_with("=_a") && inner.starts_with("=_r"), "neither begins with the other");
+        let forged = source(Letter {
+            text: format!("a\n--{outer}\nb\n--{inner}--\n"),
+            html: format!("a\n--{outer}--\nb"),
+            logo: Some(vec![0x89]),
+            ..letter(&from)
+        });
+        assert_eq!(forged.matches(&format!("\r\n--{outer}")).count(), 3, "{forged}");
+        assert_eq!(forged.matches(&format!("\r\n--{inner}")).count(), 3, "{forged}");
     }
 
     #[test]
     fn no_line_is_longer_than_smtp_allows() {
         let long = "x".repeat(2_000);
-        for message in [long.clone(), "é".repeat(2_000), format!("{long}\n{long}"), ".\n..\n.".to_owned()] {
-            let source = source(&GiftMail { message: Some(message), subject: "x".repeat(200), ..mail() });
+        for text in [long.clone(), "é".repeat(2_000), format!("{long}\n{long}"), ".\n..\n.".to_owned()] {
+            let source = source(Letter { text, subject: &"x".repeat(200), ..letter(&mail_from()) });
             assert!(source.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])));
         }
     }
 
     #[test]
-    fn rendering_twice_gives_the_same_bytes() {
-        assert_eq!(source(&mail()), source(&mail()));
-    }
-
-    #[test]
-    fn the_message_id_names_the_gift_and_its_send() {
-        assert_eq!(mail().message_id, "<OT01K3V9ABCDEFGHJKMNPQRSTVWX-00001.1@giftd.example>");
-        assert!(source(&mail()).contains("\r\nMessage-ID: <OT01K3V9ABCDEFGHJKMNPQRSTVWX-00001.1@giftd.example>\r\n"));
-    }
-
-    #[test]
-    fn amounts_are_readable() {
-        for (code, minor, expected) in [
-            ("USD", 5_000, "50.00 USD"),
-            ("USD", 5, "0.05 USD"),
-            ("USD", 123_456_789, "1,234,567.89 USD"),
-            ("JPY", 5_000, "5,000 JPY"),
-            ("JPY", 500, "500 JPY"),
-            ("KRW", 100_000, "100,000 KRW"),
-            ("KWD", 1_234_500, "1,234.500 KWD"),
-            ("USD", -100_000, "-1,000.00 USD"),
-            ("USD", -10_000, "-100.00 USD"),
-        ] {
-            let currency = Currency::from_code(code).expect(code);
-            assert_eq!(readable(Money::new(minor, currency)), expected);
-        }
+    fn the_message_id_names_the_gift_its_send_and_what_for() {
+        let id = |kind, number| mail_from().message_id("OT01-00001", kind, number);
+        assert_eq!(id(MailKind::Gift, 1), "<OT01-00001.1@giftd.example>");
+        assert_eq!(id(MailKind::Reminder, 2), "<OT01-00001.reminder.2@giftd.example>");
+        assert_eq!(id(MailKind::Verification, 1), "<OT01-00001.verification.1@giftd.example>");
+        assert!(source(letter(&mail_from())).contains(&format!("\r\nMessage-ID: {MESSAGE_ID}\r\n")));
     }
 
     #[test]

@@ -1,7 +1,13 @@
-//! Mail: what a gift's mail looks like, and how it gets out: to an SMTP server, or captured.
+//! Mail: what mails about a gift look like, and how they get out: to an SMTP server, or captured.
 
+pub mod amount;
+pub mod dkim;
+pub mod gift_mail;
+pub mod logo;
 pub mod maildir;
 pub mod message;
+mod personal;
+pub mod sandbox;
 pub mod smtp;
 
 use std::sync::Arc;
@@ -9,8 +15,10 @@ use std::sync::Arc;
 use giftd_domain::access::Environment;
 use giftd_domain::limits;
 
+pub use dkim::Dkim;
+pub use gift_mail::GiftMail;
 pub use maildir::Maildir;
-pub use message::{GiftMail, MailFrom};
+pub use message::{MailFrom, Rendered};
 pub use smtp::{Connection, SmtpServer};
 
 /// What became of one attempt to send a mail.
@@ -62,6 +70,8 @@ pub struct Post {
     pub smtp: Option<Arc<SmtpServer>>,
     /// Where mails are captured.
     pub maildir: Maildir,
+    /// What signs the mails that go to the relay, where there is a key.
+    pub dkim: Option<Arc<Dkim>>,
 }
 
 impl Post {
@@ -80,12 +90,6 @@ pub struct Sender {
     connection: Option<Connection>,
 }
 
-/// The way of one mail.
-enum Outbox<'a> {
-    Smtp(&'a mut Connection),
-    Maildir(&'a Maildir),
-}
-
 impl Sender {
     /// A sender that has not connected yet.
     pub fn new(post: Post) -> Self {
@@ -94,14 +98,15 @@ impl Sender {
     }
 
     /// Sends `mail`. Dropping the future gives up the connection, never the sender.
-    pub async fn send(&mut self, mail: GiftMail) -> Outcome {
-        let rendered = match mail.render() {
-            Ok(rendered) => rendered,
-            Err(error) => return Outcome::our_fault(&format!("the mail can't be rendered: {error:#}")),
-        };
-        match self.outbox(mail.environment) {
-            Outbox::Smtp(connection) => connection.send(mail.mail_from.address(), &mail.to, &rendered.bytes).await,
-            Outbox::Maildir(maildir) => match maildir.keep(&mail.message_id, rendered.bytes).await {
+    pub async fn send(&mut self, mail: &Rendered) -> Outcome {
+        let is_captured = self.post.captures(mail.environment);
+        let Post { maildir, dkim, .. } = &self.post;
+        match &mut self.connection {
+            Some(connection) if !is_captured => {
+                connection.send(&mail.from, &mail.to, &mail.bytes(dkim.as_deref())).await
+            }
+            // What is never sent isn't signed either.
+            _ => match maildir.keep(&mail.message_id, mail.bytes(None)).await {
                 Ok(_) => Outcome::Sent,
                 Err(error) => Outcome::our_fault(&format!("the mail can't be captured: {error}")),
             },
@@ -114,13 +119,6 @@ impl Sender {
             connection.close().await;
         }
     }
-
-    fn outbox(&mut self, environment: Environment) -> Outbox<'_> {
-        match &mut self.connection {
-            Some(connection) if !self.post.captures(environment) => Outbox::Smtp(connection),
-            _ => Outbox::Maildir(&self.post.maildir),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -131,15 +129,11 @@ mod tests {
     fn a_sandbox_is_always_captured_and_production_only_without_a_relay() {
         let smtp = Some(Arc::new(SmtpServer::parse("smtp://mail.example.com").expect("url")));
         let maildir = Maildir::in_data_dir(std::path::Path::new("data"));
-        let relayed = Post { smtp, maildir: maildir.clone() };
+        let relayed = Post { smtp, maildir: maildir.clone(), dkim: None };
         assert!(relayed.captures(Environment::Sandbox));
         assert!(!relayed.captures(Environment::Production));
-        assert!(matches!(Sender::new(relayed.clone()).outbox(Environment::Sandbox), Outbox::Maildir(_)));
-        assert!(matches!(Sender::new(relayed).outbox(Environment::Production), Outbox::Smtp(_)));
-
-        let captured = Post { smtp: None, maildir };
+        let captured = Post { smtp: None, maildir, dkim: None };
         assert!(captured.captures(Environment::Production));
-        assert!(matches!(Sender::new(captured).outbox(Environment::Production), Outbox::Maildir(_)));
     }
 
     #[test]
