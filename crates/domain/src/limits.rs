@@ -104,6 +104,18 @@ pub const CODE_SHOWN_DAYS: i64 = 30;
 pub const GUESSES_A_MINUTE: u32 = 20;
 /// Seconds that a recipient's page waits for a supplier before it says that the code is being prepared.
 pub const SUPPLIER_SECONDS: u64 = 10;
+/// Seconds after which the page of a code that is being prepared looks again.
+pub const CODE_LOOK_AGAIN_SECONDS: u64 = 5;
+/// Bytes of a form of a recipient's page; a real one has some 300.
+pub const RECIPIENT_FORM_BYTES: usize = 4 * 1024;
+/// Brands on one page of a choice gift.
+pub const BRANDS_A_PAGE: usize = 20;
+/// Codes on one page of a choice gift.
+pub const CODES_A_PAGE: usize = 5;
+/// Amounts of a brand that a recipient picks from a list; from more, one is written into a field.
+pub const AMOUNTS_LISTED: usize = 200;
+/// Characters of a card's description or terms that stand on a page of something else, each.
+pub const CARD_TEXT_CHARACTERS: usize = 2_000;
 /// Redemptions that one look takes to ask their supplier again.
 pub const ASK_AGAIN_REDEMPTIONS: u32 = 50;
 /// Gifts that one transaction reminds of or expires.

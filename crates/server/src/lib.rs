@@ -9,6 +9,7 @@ pub mod links;
 pub mod log;
 pub mod mail;
 pub mod measures;
+pub mod redeem;
 pub mod serve;
 pub mod settings;
 pub mod state;

@@ -1,5 +1,5 @@
-//! Failed authentications: after ten in a minute, for a client id and address, neither wrong nor right
-//! secrets are looked at until that minute has passed.
+//! Failed attempts: after so many in a minute, for a name and address, neither wrong nor right secrets are
+//! looked at until that minute has passed. Ten for a client id at the token endpoint.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -18,28 +18,35 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Who failed when.
 pub struct Failures {
     clock: Clock,
+    /// Failures in a minute before one has to wait.
+    most: usize,
     /// A hash of client id and address, so that long ids cost nothing → the instants of the latest failures.
     recent: Cache<[u8; 32], Arc<Mutex<VecDeque<Duration>>>>,
 }
 
 impl Failures {
-    /// Nobody failed yet.
+    /// Nobody failed yet to authenticate.
     pub fn new(clock: Clock) -> Self {
+        Self::at_most(limits::TOKEN_FAILURES_A_MINUTE, clock)
+    }
+
+    /// Nobody failed yet, and `most` in a minute may.
+    pub fn at_most(most: u32, clock: Clock) -> Self {
         let recent = Cache::builder()
             .max_capacity(limits::TOKEN_FAILURES_REMEMBERED)
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             .time_to_idle(2 * WINDOW)
             .build();
-        Self { clock, recent }
+        Self { clock, most: usize::try_from(most).unwrap_or(usize::MAX), recent }
     }
 
     /// How long to wait before trying again; none where one may try.
     pub async fn wait(&self, client_id: &str, address: IpAddr) -> Option<Duration> {
         let recent = self.recent.get(&key(client_id, address)).await?;
         let recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
-        // The tenth last failure: until it is a minute old, ten lie within a minute.
-        let tenth = recent.front().filter(|_| recent.len() >= most())?;
-        let until = tenth.saturating_add(WINDOW);
+        // The earliest of the last `most` failures: until it is a minute old, so many lie within a minute.
+        let earliest = recent.front().filter(|_| recent.len() >= self.most)?;
+        let until = earliest.saturating_add(WINDOW);
         until.checked_sub(self.clock.elapsed()).filter(|wait| !wait.is_zero())
     }
 
@@ -47,15 +54,11 @@ impl Failures {
     pub async fn count(&self, client_id: &str, address: IpAddr) {
         let recent = self.recent.get_with(key(client_id, address), async { Arc::default() }).await;
         let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() >= most() {
+        if recent.len() >= self.most {
             recent.pop_front();
         }
         recent.push_back(self.clock.elapsed());
     }
-}
-
-fn most() -> usize {
-    usize::try_from(limits::TOKEN_FAILURES_A_MINUTE).unwrap_or(usize::MAX)
 }
 
 fn key(client_id: &str, address: IpAddr) -> [u8; 32] {

@@ -52,6 +52,7 @@ pub fn router_with(giftd: Arc<Giftd>, more: Router<Arc<Giftd>>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .merge(crate::redeem::router(giftd.clock.clone()))
         .merge(more)
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed(None) })
