@@ -72,7 +72,7 @@ pub(super) fn take_over_moves(
     Ok(taken)
 }
 
-/// Sets a clock that the latest claim moves; it never goes back.
+/// Sets a clock that the latest claim moves; it never goes back, and not past its target, from where it runs on.
 pub(super) fn step_clock(
     group: &mut Group<'_>,
     account_id: AccountId,
@@ -83,7 +83,7 @@ pub(super) fn step_clock(
     let stepped = group
         .connection()
         .prepare_cached(&format!(
-            "UPDATE accounts SET clock_at = MAX(clock_at, ?3), clock_lease_end = ?4
+            "UPDATE accounts SET clock_at = MIN(MAX(clock_at, ?3), clock_target), clock_lease_end = ?4
              WHERE account_id = ?1 AND clock_claim = ?2 AND clock_at IS NOT NULL RETURNING {CLOCK}"
         ))?
         .query_row(params![account_id.0, claim, Column(at), Column(lease_end(now))], |row| read_clock(row, 0))
