@@ -87,7 +87,8 @@ pub(super) async fn claim_deliveries(
 }
 
 /// The first mails that are due at `$1`, as many as `$2`. One account's (`$3`) are found by its own key: by the
-/// instant stand those of all others too, and where the one's clock is moved that is far ahead.
+/// instant stand those of all others too, and where the one's clock is moved that is far ahead. Nobody goes past
+/// the target of a move, as one might whose move another has ended meanwhile.
 fn due(work: Work) -> &'static str {
     match work {
         Work::Everyone => {
@@ -98,7 +99,9 @@ fn due(work: Work) -> &'static str {
         }
         Work::Moving(_) => {
             "SELECT account_id, order_id, position, kind FROM mails
-             WHERE account_id = $3 AND run_at + 0 <= $1 ORDER BY run_at + 0 LIMIT $2"
+             WHERE account_id = $3 AND run_at + 0 <= (SELECT LEAST($1::BIGINT, clock_target - clock_ahead) FROM accounts
+                WHERE account_id = $3 AND clock_at IS NOT NULL)
+             ORDER BY run_at + 0 LIMIT $2"
         }
     }
 }
@@ -110,7 +113,7 @@ fn only(work: Work) -> Option<i64> {
     }
 }
 
-/// The accounts of due mails whose orders begin with them; none where nothing is due.
+/// The accounts to be held, of due mails whose orders begin with them; none where nothing is due.
 async fn look(connection: &Connection, work: Work, now: Timestamp, limit: u32) -> Result<Option<Vec<i64>>, Failure> {
     let statement = connection
         .prepare_cached(&format!(
@@ -124,7 +127,11 @@ async fn look(connection: &Connection, work: Work, now: Timestamp, limit: u32) -
     if rows.is_empty() {
         return Ok(None);
     }
-    let mut beginning = Vec::new();
+    // Who moves a clock holds its account in any case: then nobody ends the move meanwhile.
+    let mut beginning: Vec<AccountId> = match work {
+        Work::Everyone => Vec::new(),
+        Work::Moving(account) => vec![account],
+    };
     for row in &rows {
         if row.value("begins")? {
             beginning.push(AccountId(row.value("account_id")?));
@@ -150,7 +157,7 @@ async fn take_due(
                 LATERAL (SELECT status FROM orders WHERE account_id = w.account_id AND order_id = w.order_id LIMIT 1) o,
                 LATERAL (SELECT 1 FROM mails
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.position AND kind = w.kind
-                        AND run_at <= $1 AND (o.status <> 'PENDING' OR w.account_id = ANY ($4))
+                        AND run_at + 0 <= $1 AND (o.status <> 'PENDING' OR w.account_id = ANY ($4))
                     LIMIT 1 FOR UPDATE SKIP LOCKED) d
              LIMIT $5",
             due(work)

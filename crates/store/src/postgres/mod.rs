@@ -1,15 +1,19 @@
 //! The store that several nodes share: PostgreSQL through a pool, and one writer that groups orders.
 
 mod accounts;
+mod at_hand;
 mod batch;
 mod cancel;
 mod claim;
+mod clock;
+mod codes;
 mod connect;
 mod counts;
 mod error;
 mod events;
 mod gifts;
 mod history;
+mod kept_mails;
 mod keys;
 mod ledger;
 mod mails;
@@ -18,11 +22,15 @@ mod operation;
 mod orders;
 mod organizations;
 mod place;
+mod redeem;
 mod reference;
 mod resend;
 mod rows;
+mod schedules;
 mod settle;
 mod templates;
+mod turn;
+mod verification;
 mod verify;
 mod walk;
 mod writer;
@@ -56,7 +64,6 @@ use jiff::SignedDuration;
 
 use self::claim::Claimed;
 use self::connect::Target;
-use self::error::broken;
 use self::operation::Around::{Nothing, Own, Snapshot, Transaction};
 use self::operation::{run, run_long};
 use self::writer::Writer;
@@ -432,7 +439,7 @@ impl Store for PostgresStore {
     }
 
     async fn waiting_schedules(&self) -> Result<Vec<WaitingSchedule>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Nothing, |connection| Box::pin(schedules::waiting_schedules(connection))).await
     }
 
     async fn move_schedule(
@@ -442,7 +449,10 @@ impl Store for PostgresStore {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| {
+            Box::pin(schedules::move_schedule(connection, account, order, from, to))
+        })
+        .await
     }
 
     async fn turn_gifts(
@@ -452,11 +462,16 @@ impl Store for PostgresStore {
         reminders: &Reminders,
         entropy: u128,
     ) -> Result<Turned, StoreError> {
-        Err(broken("not there yet"))
+        let reminders = Arc::new(reminders.clone());
+        run(&self.pool, Transaction, move |connection| {
+            let reminders = Arc::clone(&reminders);
+            Box::pin(async move { turn::turn_gifts(connection, work, until, &reminders, entropy).await })
+        })
+        .await
     }
 
     async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Snapshot, move |connection| Box::pin(at_hand::gift_at_hand(connection, gift))).await
     }
 
     async fn request_verification(
@@ -465,7 +480,10 @@ impl Store for PostgresStore {
         link_version: u32,
         now: Timestamp,
     ) -> Result<VerificationRequested, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| {
+            Box::pin(verification::request_verification(connection, gift, link_version, now))
+        })
+        .await
     }
 
     async fn verify(
@@ -475,11 +493,19 @@ impl Store for PostgresStore {
         number: u32,
         now: Timestamp,
     ) -> Result<Verified, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| {
+            Box::pin(verification::verify(connection, gift, link_version, number, now))
+        })
+        .await
     }
 
     async fn reserve(&self, command: Reserve) -> Result<Reserved, StoreError> {
-        Err(broken("not there yet"))
+        let command = Arc::new(command);
+        run(&self.pool, Transaction, move |connection| {
+            let command = Arc::clone(&command);
+            Box::pin(async move { redeem::reserve(connection, &command).await })
+        })
+        .await
     }
 
     async fn settle_redemption(
@@ -490,11 +516,17 @@ impl Store for PostgresStore {
         now: Timestamp,
         entropy: u128,
     ) -> Result<Option<Redemption>, StoreError> {
-        Err(broken("not there yet"))
+        let supplied = Arc::new(supplied);
+        run(&self.pool, Transaction, move |connection| {
+            let supplied = Arc::clone(&supplied);
+            Box::pin(async move { redeem::settle_redemption(connection, gift, id, &supplied, now, entropy).await })
+        })
+        .await
     }
 
     async fn claim_redemptions(&self, now: Timestamp, limit: u32) -> Result<Vec<AskAgain>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| Box::pin(redeem::claim_redemptions(connection, now, limit)))
+            .await
     }
 
     async fn import_codes(
@@ -503,7 +535,12 @@ impl Store for PostgresStore {
         codes: Vec<NewCode>,
         now: Timestamp,
     ) -> Result<CodesImport, StoreError> {
-        Err(broken("not there yet"))
+        let command: Arc<(String, Vec<NewCode>)> = Arc::new((product_id.to_owned(), codes));
+        run(&self.pool, Transaction, move |connection| {
+            let command = Arc::clone(&command);
+            Box::pin(async move { codes::import_codes(connection, &command.0, &command.1, now).await })
+        })
+        .await
     }
 
     async fn take_code(
@@ -513,11 +550,16 @@ impl Store for PostgresStore {
         redemption: RedemptionId,
         now: Timestamp,
     ) -> Result<Option<Sealed>, StoreError> {
-        Err(broken("not there yet"))
+        let product_id: Arc<str> = product_id.into();
+        run(&self.pool, Transaction, move |connection| {
+            let product_id = Arc::clone(&product_id);
+            Box::pin(async move { codes::take_code(connection, &product_id, face_value, redemption, now).await })
+        })
+        .await
     }
 
     async fn stock(&self) -> Result<Vec<Stock>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Nothing, |connection| Box::pin(codes::stock(connection))).await
     }
 
     async fn begin_move(
@@ -526,15 +568,15 @@ impl Store for PostgresStore {
         by: SignedDuration,
         now: Timestamp,
     ) -> Result<Option<AccountClock>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| Box::pin(clock::begin_move(connection, account, by, now))).await
     }
 
     async fn take_over_moves(&self, now: Timestamp) -> Result<Vec<(AccountId, AccountClock)>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| Box::pin(clock::take_over_moves(connection, now))).await
     }
 
     async fn due_until(&self, account: AccountId, until: Timestamp) -> Result<Due, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Nothing, move |connection| Box::pin(clock::due_until(connection, account, until))).await
     }
 
     async fn step_clock(
@@ -544,11 +586,12 @@ impl Store for PostgresStore {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| Box::pin(clock::step_clock(connection, account, claim, at, now)))
+            .await
     }
 
     async fn end_move(&self, account: AccountId, claim: i64, now: Timestamp) -> Result<bool, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| Box::pin(clock::end_move(connection, account, claim, now))).await
     }
 
     async fn keep_mails(
@@ -558,7 +601,12 @@ impl Store for PostgresStore {
         now: Timestamp,
         entropy: u128,
     ) -> Result<(), StoreError> {
-        Err(broken("not there yet"))
+        let mails: Arc<[CapturedMail]> = mails.into();
+        run(&self.pool, Transaction, move |connection| {
+            let mails = Arc::clone(&mails);
+            Box::pin(async move { kept_mails::keep_mails(connection, account, &mails, now, entropy).await })
+        })
+        .await
     }
 
     async fn kept_mails(
@@ -569,10 +617,16 @@ impl Store for PostgresStore {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<CapturedMail>, StoreError> {
-        Err(broken("not there yet"))
+        let to: Option<Arc<str>> = to.map(Into::into);
+        run(&self.pool, Snapshot, move |connection| {
+            let to = to.clone();
+            Box::pin(async move { kept_mails::kept_mails(connection, account, to.as_deref(), order, now, page).await })
+        })
+        .await
     }
 
     async fn count_test_mail(&self, account: AccountId, now: Timestamp) -> Result<Option<u32>, StoreError> {
-        Err(broken("not there yet"))
+        run(&self.pool, Transaction, move |connection| Box::pin(kept_mails::count_test_mail(connection, account, now)))
+            .await
     }
 }

@@ -91,6 +91,11 @@ pub(super) fn micros(instant: Timestamp) -> i64 {
     instant.as_microsecond()
 }
 
+/// An instant as it is read back from a column.
+pub(super) fn kept(at: Timestamp) -> Result<Timestamp, Failure> {
+    instant("of an instant", micros(at))
+}
+
 /// A time-ordered id as a column, whose order is the ids'.
 pub(super) fn uuid(id: TimeId) -> Uuid {
     Uuid::from_u128(id.to_bits())
