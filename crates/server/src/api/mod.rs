@@ -16,6 +16,7 @@ pub mod path;
 pub mod query;
 pub mod rate_limit;
 pub mod request_id;
+pub mod sandbox;
 pub mod templates;
 pub mod wire;
 

@@ -25,7 +25,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::api::error::ErrorBody;
-use crate::api::{balance, catalog, oauth, orders, templates, wire};
+use crate::api::{balance, catalog, oauth, orders, sandbox, templates, wire};
 use crate::state::Giftd;
 
 const DESCRIPTION: &str = "\
@@ -58,6 +58,7 @@ fn endpoints() -> OpenApiRouter<Arc<Giftd>> {
         ))
         .routes(routes!(balance::get::get_balance))
         .routes(routes!(balance::ledger::list_entries))
+        .routes(routes!(sandbox::clock::get_clock, sandbox::clock::move_clock))
 }
 
 /// All documented routes, and their document.

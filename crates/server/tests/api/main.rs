@@ -15,4 +15,5 @@ mod placing;
 mod rates;
 mod replay;
 mod rules;
+mod sandbox_clock;
 mod tokens;

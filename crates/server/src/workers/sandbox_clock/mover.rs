@@ -12,8 +12,8 @@ use giftd_store::{Due, StoreError, Work};
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
-use crate::mail::Sender;
-use crate::serve::{self, StartError};
+use crate::mail::{MailFrom, Sender};
+use crate::serve;
 use crate::state::Giftd;
 use crate::workers::deliver;
 
@@ -54,21 +54,6 @@ enum Step {
     Lost,
 }
 
-/// Why a move can't go on.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Mail(#[from] StartError),
-}
-
-impl Trouble {
-    fn may_pass(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Unavailable(_) | StoreError::Full))
-    }
-}
-
 impl Mover {
     /// None where the clock isn't moving.
     pub fn new(giftd: Arc<Giftd>, account: AccountId, clock: AccountClock) -> Option<Self> {
@@ -82,9 +67,13 @@ impl Mover {
     /// takes over when the lease ends.
     pub async fn run(mut self, stop: CancellationToken) {
         let account = self.account.0;
+        let (mut sender, mail_from) = match serve::mail(&self.giftd.settings) {
+            Ok((post, mail_from)) => (Sender::new(post), mail_from),
+            Err(error) => return tracing::error!(account, %error, "a sandbox's clock can't be moved"),
+        };
         let mut was_well = true;
         while !stop.is_cancelled() {
-            match self.step().await {
+            match self.step(&mut sender, &mail_from).await {
                 Ok(Step::Went) => {
                     self.went = self.giftd.clock.elapsed();
                     was_well = true;
@@ -101,14 +90,14 @@ impl Mover {
                     tracing::warn!(account, "a sandbox's clock is moved by someone else");
                     return;
                 }
-                Err(trouble) if trouble.may_pass() => {
+                Err(error @ (StoreError::Unavailable(_) | StoreError::Full)) => {
                     if was_well {
-                        tracing::warn!(account, error = %trouble, "a sandbox's clock can't be moved; trying again");
+                        tracing::warn!(account, %error, "a sandbox's clock can't be moved; trying again");
                     }
                     was_well = false;
                 }
-                Err(trouble) => {
-                    tracing::error!(account, error = %trouble, "a sandbox's clock can't be moved");
+                Err(error) => {
+                    tracing::error!(account, %error, "a sandbox's clock can't be moved");
                     return;
                 }
             }
@@ -121,7 +110,7 @@ impl Mover {
     }
 
     /// Lets happen what is due next, at its instant.
-    async fn step(&mut self) -> Result<Step, Trouble> {
+    async fn step(&mut self, sender: &mut Sender, mail_from: &MailFrom) -> Result<Step, StoreError> {
         let giftd = self.giftd.clone();
         let due = giftd.store.due_until(self.account, self.end).await?;
         let Some(first) = [due.first_mail, due.first_turn].into_iter().flatten().min() else {
@@ -142,7 +131,7 @@ impl Mover {
             happened += turned;
         }
         // Before `until` there are only mails of reminders that were just made due: each is dated by its own instant.
-        let Some(mailed) = self.mail(until).await? else { return Ok(Step::Lost) };
+        let Some(mailed) = self.mail(sender, mail_from, until).await? else { return Ok(Step::Lost) };
         happened += mailed;
         Ok(if happened > 0 { Step::Went } else { Step::Waits })
     }
@@ -154,7 +143,7 @@ impl Mover {
     }
 
     /// Sets the clock to where it is, and renews the claim. Whether the claim is still the latest.
-    async fn stand(&mut self) -> Result<bool, Trouble> {
+    async fn stand(&mut self) -> Result<bool, StoreError> {
         let (clock, shown) = (&self.giftd.clock, self.clock.shown_at(self.reached));
         let asked = clock.elapsed();
         let is_ours = self.giftd.store.step_clock(self.account, self.claim, shown, clock.now()).await?;
@@ -163,12 +152,12 @@ impl Mover {
     }
 
     /// Whether the move is still this node's to make: asks only now and then.
-    async fn is_ours(&mut self) -> Result<bool, Trouble> {
+    async fn is_ours(&mut self) -> Result<bool, StoreError> {
         if self.giftd.clock.elapsed().saturating_sub(self.renewed) < RELIED_ON { Ok(true) } else { self.stand().await }
     }
 
     /// Turns the gifts whose instant is `until` or before. How many; none where the move is no longer ours.
-    async fn turn(&mut self, until: Timestamp) -> Result<Option<u64>, Trouble> {
+    async fn turn(&mut self, until: Timestamp) -> Result<Option<u64>, StoreError> {
         let (work, mut gifts) = (Work::Moving(self.account), 0_u64);
         while self.is_ours().await? {
             let Giftd { store, settings, clock, .. } = &*self.giftd;
@@ -182,9 +171,13 @@ impl Mover {
     }
 
     /// Sends the mails that are due at `until`, each once. How many; none where the move is no longer ours.
-    async fn mail(&mut self, until: Timestamp) -> Result<Option<u64>, Trouble> {
-        let (post, mail_from) = serve::mail(&self.giftd.settings)?;
-        let (mut sender, mut mails) = (Sender::new(post), 0_u64);
+    async fn mail(
+        &mut self,
+        sender: &mut Sender,
+        mail_from: &MailFrom,
+        until: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut mails = 0_u64;
         while self.is_ours().await? {
             let Giftd { store, settings, clock, .. } = &*self.giftd.clone();
             let work = Work::Moving(self.account);
@@ -200,7 +193,7 @@ impl Mover {
                     return Ok(None);
                 }
                 let at = instant(delivery, until);
-                settlements.push(deliver::attempt(&self.giftd, &mut sender, &mail_from, delivery, at).await);
+                settlements.push(deliver::attempt(&self.giftd, sender, mail_from, delivery, at).await);
             }
             let settled = store.settle_deliveries(settlements, &settings.reminders, until, clock.entropy()).await?;
             mails = mails.saturating_add(settled.settled);
