@@ -6,6 +6,7 @@
 
 mod bed;
 mod cancel;
+mod clock;
 mod codes;
 mod database;
 mod deliveries;
@@ -19,6 +20,8 @@ mod properties;
 mod redemption;
 mod reference;
 mod resend;
+mod sandbox_mails;
+mod schedules;
 mod templates;
 mod verification;
 mod world;
@@ -318,6 +321,57 @@ promises! {
         codes_imported_at_once_on_two_nodes_are_there_once
         importing_and_handing_out_at_once_lose_no_code
         a_thousand_codes_are_imported_together
+    }
+    clock {
+        an_accounts_clock_is_the_nodes_at_first
+        a_clock_that_begins_to_move_stands_where_it_is
+        a_clock_that_is_being_moved_is_not_begun_again
+        a_clock_asked_for_at_once_on_two_nodes_begins_once
+        a_step_moves_the_clock_and_renews_the_claim
+        a_moved_clock_runs_on_from_its_target
+        moves_add_up
+        a_clock_never_goes_back_however_long_a_move_takes
+        another_node_takes_a_move_over_when_its_lease_ends
+        a_move_is_taken_over_by_one_of_two_nodes
+        everyone_leaves_an_account_alone_whose_clock_is_being_moved
+        what_was_claimed_before_the_move_can_be_settled_during_it
+        who_moves_a_clock_dates_what_happens_by_instants_still_to_come
+        who_moves_a_clock_dates_each_turn_by_its_own_instant
+        what_is_asked_for_during_a_move_is_dated_by_where_the_clock_stands
+        an_order_placed_during_a_move_goes_out_in_it_or_after_it
+        a_move_that_does_what_is_due_on_its_way_leaves_everything_as_if_time_had_passed
+        what_waits_in_an_account_is_counted_up_to_an_instant
+        what_waits_comes_nearer_by_as_much_as_the_clock_moved
+        what_became_due_by_a_jump_is_the_oldest_work_there_is
+        everything_recorded_is_in_the_accounts_time
+        canceling_goes_by_the_accounts_clock
+        money_of_an_operator_is_dated_by_the_accounts_clock
+        after_a_jump_orders_are_listed_on_the_days_of_the_accounts_clock
+        limits_go_by_the_nodes_clock
+        a_verification_mail_that_waits_is_not_older_after_a_jump
+    }
+    sandbox_mails {
+        kept_mails_are_listed_newest_first
+        a_mail_of_any_letters_is_kept
+        mails_are_found_by_recipient_and_order
+        an_account_sees_its_own_mails_only
+        a_known_message_replaces_the_first_and_keeps_its_place
+        only_the_last_1000_mails_stay
+        a_mail_stays_7_days_of_real_time
+        mails_kept_at_once_on_two_nodes_are_all_there
+        what_is_kept_after_anothers_answer_comes_before_it_also_within_a_millisecond
+        an_account_mails_10_previews_on_a_utc_day
+        the_day_of_previews_is_real
+        previews_at_once_on_two_nodes_are_counted_each
+    }
+    schedules {
+        orders_that_wait_for_their_instant_are_told_by_it
+        an_order_that_went_out_or_was_canceled_waits_no_more
+        a_moved_order_goes_out_at_its_new_instant
+        only_a_waiting_order_is_moved_and_only_from_its_instant
+        canceling_goes_by_the_new_instant
+        a_sandbox_order_is_moved_by_its_accounts_clock
+        of_moving_and_dispatching_at_once_one_wins
     }
     history {
         every_filter_finds_what_a_plain_filter_finds
