@@ -87,6 +87,28 @@ pub(super) fn take_code(
     Ok(taken)
 }
 
+/// Takes back the code of a redemption that was released before it got it.
+pub(super) fn put_back(group: &Group<'_>, redemption: RedemptionId) -> Result<(), StoreError> {
+    let put_back: Option<(String, i64)> = group
+        .connection()
+        .prepare_cached(
+            "UPDATE codes SET redemption_id = NULL, handed_out_at = NULL WHERE redemption_id = ?1
+             RETURNING product_id, face_value",
+        )?
+        .query_row([Column(redemption)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((product_id, face_value)) = put_back {
+        group
+            .connection()
+            .prepare_cached(
+                "UPDATE code_stock SET available = available + 1, handed_out = handed_out - 1
+                 WHERE product_id = ?1 AND face_value = ?2",
+            )?
+            .execute(params![product_id, face_value])?;
+    }
+    Ok(())
+}
+
 /// All codes, counted.
 pub(super) fn stock(connection: &Connection) -> Result<Vec<Stock>, StoreError> {
     let mut statement = connection.prepare_cached(

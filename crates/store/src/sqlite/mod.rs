@@ -62,7 +62,7 @@ use self::readers::Readers;
 use self::writer::Writer;
 use crate::{
     Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
-    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, WaitingSchedule, Work,
+    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule, Work,
 };
 
 /// SQLite in a file. One process serves from it; the command line may work beside it.
@@ -408,6 +408,10 @@ impl Store for SqliteStore {
 
     async fn claim_redemptions(&self, now: Timestamp, limit: u32) -> Result<Vec<AskAgain>, StoreError> {
         self.writer.write(0, move |group| redeem::claim_redemptions(group, now, limit)).await
+    }
+
+    async fn unanswered(&self) -> Result<Unanswered, StoreError> {
+        self.readers.read(redeem::unanswered).await
     }
 
     async fn import_codes(

@@ -11,13 +11,14 @@ use giftd_domain::ids::{AccountId, GiftKey, TimeId};
 use giftd_domain::money::{Currency, Money};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::codes;
 use super::error::broken;
 use super::events::record;
 use super::group::Group;
 use super::orders::gift_and_order;
-use super::rows::{Column, Named, instant, kept, name};
+use super::rows::{Column, Named, instant, kept, name, unsigned};
 use super::turn::{post_refund, write_expiry};
-use crate::StoreError;
+use crate::{StoreError, Unanswered};
 
 /// The columns that [`redemption`] reads, of `redemptions r`.
 const REDEMPTION: &str =
@@ -114,6 +115,9 @@ pub(super) fn settle_redemption(
 ) -> Result<Option<Redemption>, StoreError> {
     let Some(mut redemption) = redemption_of(group.connection(), gift_key, id)? else { return Ok(None) };
     if redemption.state != RedemptionState::Reserved {
+        if redemption.state == RedemptionState::Released && matches!(supplied, Supplied::Code(_)) {
+            codes::put_back(group, id)?;
+        }
         return Ok(Some(redemption));
     }
     let (mut gift, order) = gift_and_order(group.connection(), gift_key)?
@@ -242,6 +246,18 @@ pub(super) fn claim_redemptions(group: &Group<'_>, now: Timestamp, limit: u32) -
             ])?;
     }
     Ok(due)
+}
+
+/// Production's redemptions whose supplier's answer isn't known.
+pub(super) fn unanswered(connection: &Connection) -> Result<Unanswered, StoreError> {
+    let (redemptions, since): (i64, Option<Column<Timestamp>>) = connection
+        .prepare_cached(
+            "SELECT COUNT(*), MIN(r.reserved_at)
+             FROM redemptions r INDEXED BY redemptions_by_ask_at CROSS JOIN accounts a USING (account_id)
+             WHERE r.ask_at IS NOT NULL AND a.environment = 'PRODUCTION'",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Unanswered { redemptions: unsigned(redemptions)?, since: since.map(|at| at.0) })
 }
 
 /// A row of [`REDEMPTION`].
