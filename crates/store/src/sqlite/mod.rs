@@ -62,7 +62,8 @@ use self::readers::Readers;
 use self::writer::Writer;
 use crate::{
     Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
-    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule, Work,
+    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule,
+    Work,
 };
 
 /// SQLite in a file. One process serves from it; the command line may work beside it.
