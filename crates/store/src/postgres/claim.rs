@@ -244,7 +244,7 @@ async fn claim(
 }
 
 fn mailing(row: &Row) -> Result<((AccountId, TimeId), Mailing), Failure> {
-    let time = row.id("order_id")?;
+    let (time, template) = (row.id("order_id")?, templates::content(row)?);
     let mailing = Mailing {
         order_id: OrderId { order_type: row.named("order_type")?, time },
         environment: row.named("environment")?,
@@ -253,8 +253,8 @@ fn mailing(row: &Row) -> Result<((AccountId, TimeId), Mailing), Failure> {
         card_name: row.value("card_name")?,
         sender_name: row.value("order_sender_name")?,
         subject: row.value("subject")?,
-        message: row.value("order_message")?,
-        template: templates::content(row)?,
+        message: row.value::<Option<String>>("order_message")?.or_else(|| template.message.clone()),
+        template,
         refund_option: row.value("refund_option")?,
         status: row.named("status")?,
     };

@@ -60,7 +60,8 @@ pub(super) async fn take_over_moves(
     Ok(taken)
 }
 
-/// Sets a clock that the latest claim moves; it never goes back. Inside a transaction.
+/// Sets a clock that the latest claim moves; it never goes back, and not past its target, from where it runs on.
+/// Inside a transaction.
 pub(super) async fn step_clock(
     connection: &Connection,
     account: AccountId,
@@ -70,7 +71,7 @@ pub(super) async fn step_clock(
 ) -> Result<bool, Failure> {
     let step = connection
         .prepare_cached(
-            "UPDATE accounts SET clock_at = GREATEST(clock_at, $3), clock_lease_end = $4
+            "UPDATE accounts SET clock_at = LEAST(GREATEST(clock_at, $3), clock_target), clock_lease_end = $4
              WHERE account_id = $1 AND clock_claim = $2 AND clock_at IS NOT NULL",
         )
         .await?;

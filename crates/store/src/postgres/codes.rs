@@ -103,6 +103,21 @@ fn sealed(row: &Row) -> Result<Sealed, Failure> {
     Ok(Sealed { key_id: row.value("key_id")?, bytes: row.value("sealed")? })
 }
 
+/// Takes back the code of a redemption that was released before it got it. Inside a transaction.
+pub(super) async fn put_back(connection: &Connection, redemption: RedemptionId) -> Result<(), Failure> {
+    let statement = connection
+        .prepare_cached(
+            "WITH code AS (
+                UPDATE codes SET redemption_id = NULL, handed_out_at = NULL WHERE redemption_id = $1
+                RETURNING product_id, face_value)
+             UPDATE code_stock SET available = available + 1, handed_out = handed_out - 1
+             FROM code WHERE (code_stock.product_id, code_stock.face_value) = (code.product_id, code.face_value)",
+        )
+        .await?;
+    connection.execute(&statement, &[&Uuid::from_u128(redemption.0)]).await?;
+    Ok(())
+}
+
 /// All codes, counted.
 pub(super) async fn stock(connection: &Connection) -> Result<Vec<Stock>, Failure> {
     let statement = connection

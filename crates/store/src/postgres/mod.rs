@@ -56,6 +56,7 @@ use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
 use giftd_domain::ids::{AccountId, OrderId, OrganizationId};
 use giftd_domain::ids::{GiftKey, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
+use giftd_domain::limits;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
@@ -66,10 +67,12 @@ use self::claim::Claimed;
 use self::connect::Target;
 use self::operation::Around::{Nothing, Own, Snapshot, Transaction};
 use self::operation::{run, run_long};
+use self::turn::Round;
 use self::writer::Writer;
 use crate::{
     Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
-    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, WaitingSchedule, Work,
+    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule,
+    Work,
 };
 
 /// Looks for due mails of one claim, where other nodes are always faster.
@@ -463,11 +466,28 @@ impl Store for PostgresStore {
         entropy: u128,
     ) -> Result<Turned, StoreError> {
         let reminders = Arc::new(reminders.clone());
-        run(&self.pool, Transaction, move |connection| {
-            let reminders = Arc::clone(&reminders);
-            Box::pin(async move { turn::turn_gifts(connection, work, until, &reminders, entropy).await })
-        })
-        .await
+        let mut all = Turned::default();
+        // Where other nodes turn the same gifts at once, another round finds what they leave.
+        loop {
+            let (reminders, left) = (Arc::clone(&reminders), u64::from(limits::TURN_GIFTS).saturating_sub(all.gifts));
+            let round = run(&self.pool, Transaction, move |connection| {
+                let reminders = Arc::clone(&reminders);
+                Box::pin(async move { turn::turn_gifts(connection, work, until, left, &reminders, entropy).await })
+            });
+            let Round { turned, is_full } = match round.await {
+                Ok(round) => round,
+                // What is done is told; the next look will meet the same failure.
+                Err(_) if all.gifts > 0 => return Ok(all),
+                Err(error) => return Err(error),
+            };
+            all.gifts += turned.gifts;
+            all.reminded += turned.reminded;
+            all.expired += turned.expired;
+            all.refunded += turned.refunded;
+            if !is_full || all.gifts >= u64::from(limits::TURN_GIFTS) {
+                return Ok(all);
+            }
+        }
     }
 
     async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError> {
@@ -527,6 +547,10 @@ impl Store for PostgresStore {
     async fn claim_redemptions(&self, now: Timestamp, limit: u32) -> Result<Vec<AskAgain>, StoreError> {
         run(&self.pool, Transaction, move |connection| Box::pin(redeem::claim_redemptions(connection, now, limit)))
             .await
+    }
+
+    async fn unanswered(&self) -> Result<Unanswered, StoreError> {
+        run(&self.pool, Nothing, |connection| Box::pin(redeem::unanswered(connection))).await
     }
 
     async fn import_codes(

@@ -14,12 +14,14 @@ use uuid::Uuid;
 
 use super::accounts::{self, Held};
 use super::batch::{Batch, parameters};
+use super::codes;
 use super::error::{Failure, broken};
 use super::events::NewEvents;
 use super::gifts::{self, Keys};
 use super::operation::Connection;
 use super::rows::{Columns as _, kept, micros, name, uuid};
 use super::turn::{Refunds, add_refunds, expire};
+use crate::Unanswered;
 
 /// The columns that [`redemption`] reads.
 const COLUMNS: &str = "redemption_id, product_id, product_name, currency, face, cost, state, code, key_id, asked_again,
@@ -145,6 +147,9 @@ pub(super) async fn settle_redemption(
     let Some(mut of) = gifts::hold(connection, key).await? else { return Ok(None) };
     let Some(mut redemption) = redemption_of(connection, key, id).await? else { return Ok(None) };
     if redemption.state != RedemptionState::Reserved {
+        if redemption.state == RedemptionState::Released && matches!(supplied, Supplied::Code(_)) {
+            codes::put_back(connection, id).await?;
+        }
         return Ok(Some(redemption));
     }
     let at = kept(of.clock.time(now))?;
@@ -195,6 +200,18 @@ pub(super) async fn settle_redemption(
     add_refunds(&mut batch, refunds, &mut accounts, entropy).await?;
     batch.send().await?;
     Ok(Some(redemption))
+}
+
+/// Production's redemptions whose supplier's answer isn't known.
+pub(super) async fn unanswered(connection: &Connection) -> Result<Unanswered, Failure> {
+    let statement = connection
+        .prepare_cached(
+            "SELECT COUNT(*) AS redemptions, MIN(reserved_at) AS since FROM redemptions r JOIN accounts a USING (account_id)
+             WHERE r.ask_at IS NOT NULL AND a.environment = 'PRODUCTION'",
+        )
+        .await?;
+    let row = connection.query_one(&statement, &[]).await?;
+    Ok(Unanswered { redemptions: row.count("redemptions")?, since: row.optional_instant("since")? })
 }
 
 /// Takes reserved redemptions whose supplier is to be asked again, oldest first. Inside a transaction.

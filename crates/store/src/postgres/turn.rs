@@ -8,7 +8,6 @@ use giftd_domain::gifts::events::NewEvent;
 use giftd_domain::gifts::{Expiry, MailKind, RedemptionStatus, Reminders, Turn};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId};
 use giftd_domain::ledger::Entry;
-use giftd_domain::limits;
 
 use super::accounts::{self, Held};
 use super::batch::Batch;
@@ -19,7 +18,7 @@ use super::gifts::{self, COLUMNS, HeldGift, Keys};
 use super::ledger;
 use super::mails::NewMails;
 use super::operation::Connection;
-use super::rows::{Columns as _, micros};
+use super::rows::{Columns as _, micros, signed};
 use crate::{Turned, Work};
 
 /// What returns of expired gifts: to which account, when by its clock, of which order.
@@ -32,22 +31,32 @@ struct Waking {
     refund_option: bool,
 }
 
-/// Turns gifts, oldest first. Inside a transaction.
+/// What a round of turning came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Round {
+    /// What was done.
+    pub(super) turned: Turned,
+    /// Whether as many gifts were due as were asked for: more may be, also where others turned some of them first.
+    pub(super) is_full: bool,
+}
+
+/// Turns up to `limit` gifts, oldest first. Inside a transaction.
 pub(super) async fn turn_gifts(
     connection: &Connection,
     work: Work,
     until: Timestamp,
+    limit: u64,
     reminders: &Reminders,
     entropy: u128,
-) -> Result<Turned, Failure> {
-    let due = due(connection, work, until).await?;
-    // Those that another node turns first have been looked at as well: more may be due.
-    let mut turned = Turned { gifts: u64::try_from(due.len()).unwrap_or(u64::MAX), ..Turned::default() };
+) -> Result<Round, Failure> {
+    let due = due(connection, work, until, signed(limit)?).await?;
+    let mut turned = Turned::default();
     if due.is_empty() {
-        return Ok(turned);
+        return Ok(Round::default());
     }
     let mut held = accounts::hold(connection, &accounts::ids(due.iter().map(|gift| gift.account_id))).await?;
     let waking = hold_due(connection, work, until, &due, &held).await?;
+    turned.gifts = u64::try_from(waking.len()).unwrap_or(u64::MAX);
     let (mut changed, mut refunds) = (Vec::with_capacity(waking.len()), Refunds::new());
     let (mut mails, mut events) = (NewMails::default(), NewEvents::default());
     for Waking { held: mut gift, order_id, refund_option } in waking {
@@ -81,13 +90,13 @@ pub(super) async fn turn_gifts(
     mails.write(&mut batch).await?;
     add_refunds(&mut batch, refunds, &mut held, entropy).await?;
     batch.send().await?;
-    Ok(turned)
+    Ok(Round { turned, is_full: u64::try_from(due.len()).is_ok_and(|due| due >= limit) })
 }
 
 /// Gifts whose instant is `until` or before, oldest first; without a lock, so some may be turned by others
 /// until they are held. One account's are found by its own key: by the instant stand those of all others
 /// too, and where the one's clock is moved that is far ahead.
-async fn due(connection: &Connection, work: Work, until: Timestamp) -> Result<Vec<GiftKey>, Failure> {
+async fn due(connection: &Connection, work: Work, until: Timestamp, limit: i64) -> Result<Vec<GiftKey>, Failure> {
     let (sql, only) = match work {
         Work::Everyone => (
             "SELECT account_id, order_id, position FROM gifts
@@ -105,7 +114,7 @@ async fn due(connection: &Connection, work: Work, until: Timestamp) -> Result<Ve
         ),
     };
     let statement = connection.prepare_cached(sql).await?;
-    let rows = connection.query(&statement, &[&micros(until), &only, &i64::from(limits::TURN_GIFTS)]).await?;
+    let rows = connection.query(&statement, &[&micros(until), &only, &limit]).await?;
     let key = |row: &tokio_postgres::Row| {
         Ok(GiftKey {
             account_id: AccountId(row.value("account_id")?),

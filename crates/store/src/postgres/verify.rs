@@ -14,7 +14,7 @@ const DAY_OF_ID: &str = "to_char(
     'YYYYMMDD')::BIGINT";
 
 /// Each promise of the books: a query whose rows are what breaks it, in words.
-const PROOFS: [&str; 7] = [
+const PROOFS: [&str; 14] = [
     "SELECT format('account %s: entry %s does not sum to zero', account_id, entry_id) FROM ledger
      WHERE funding + available + pending + issued <> 0",
     "SELECT format('account %s: its balances are not the sums of its postings', a.account_id)
@@ -45,7 +45,59 @@ const PROOFS: [&str; 7] = [
      WHERE (u.n, u.cents) IS DISTINCT FROM (o.n, o.cents)",
     "SELECT format('account %s: a waiting gift of order %s has no delivery', account_id, order_id) FROM gifts g
      WHERE delivery_status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM mails d
-        WHERE d.account_id = g.account_id AND d.order_id = g.order_id AND d.position = g.position)",
+        WHERE d.account_id = g.account_id AND d.order_id = g.order_id AND d.position = g.position AND d.kind = 'GIFT')",
+    "SELECT format('account %s: issued is %s, its sent and failed gifts cost %s but for what was refunded', a.account_id,
+        a.issued, COALESCE(c, 0))
+     FROM accounts a LEFT JOIN (
+        SELECT account_id, SUM(cost) - SUM(COALESCE(refunded, 0)) c FROM gifts
+        WHERE delivery_status IN ('SENT', 'FAILED') GROUP BY 1
+     ) g USING (account_id) WHERE a.issued <> COALESCE(c, 0)",
+    "SELECT format(
+        'account %s: REFUND entries return %s cents of expired gifts and %s of canceled orders, there are %s and %s',
+        account_id, expired, canceled, refunded, taken_back)
+     FROM (SELECT a.account_id, COALESCE(-l.issued, 0) expired, COALESCE(-l.pending, 0) canceled,
+            COALESCE(g.cents, 0) refunded, COALESCE(o.cents, 0) taken_back
+        FROM accounts a
+        LEFT JOIN (SELECT account_id, SUM(issued) issued, SUM(pending) pending FROM ledger
+            WHERE type = 'REFUND' GROUP BY 1) l USING (account_id)
+        LEFT JOIN (SELECT account_id, SUM(refunded) cents FROM gifts GROUP BY 1) g USING (account_id)
+        LEFT JOIN (SELECT account_id, SUM(total_cost) cents FROM orders WHERE status = 'CANCELED'
+            GROUP BY 1) o USING (account_id)) s
+     WHERE (expired, canceled) <> (refunded, taken_back)",
+    "SELECT format('account %s: gift %s of order %s was refunded %s of %s void cents', account_id, position, order_id,
+        COALESCE(refunded, 0), voided)
+     FROM gifts WHERE COALESCE(refunded, 0) > voided",
+    "SELECT format('account %s: a gift of order %s or a mail of it contradicts its cancellation', account_id, order_id)
+     FROM orders o WHERE status = 'CANCELED' AND (
+        EXISTS (SELECT 1 FROM mails m WHERE m.account_id = o.account_id AND m.order_id = o.order_id)
+        OR EXISTS (SELECT 1 FROM gifts g WHERE g.account_id = o.account_id AND g.order_id = o.order_id
+            AND (g.delivery_status, g.redemption_status) <> ('CANCELED', 'CANCELED')))",
+    "SELECT format(
+        'account %s: gift %s of order %s has %s cents redeemed and %s reserved, its redemptions have %s and %s',
+        account_id, position, order_id, redeemed, reserved, done, held)
+     FROM (SELECT account_id, order_id, position, COALESCE(g.redeemed, 0) redeemed, COALESCE(g.reserved, 0) reserved,
+            COALESCE(r.done, 0) done, COALESCE(r.held, 0) held
+        FROM (SELECT * FROM gifts WHERE redeemed <> 0 OR reserved <> 0) g
+        FULL JOIN (SELECT account_id, order_id, position, SUM(cost) FILTER (WHERE state = 'DONE') done,
+                SUM(cost) FILTER (WHERE state = 'RESERVED') held
+            FROM redemptions GROUP BY 1, 2, 3) r USING (account_id, order_id, position)) s
+     WHERE (redeemed, reserved) <> (done, held)",
+    "SELECT format('account %s: gift %s of order %s counts %s events, there are %s', account_id, position, order_id,
+        COALESCE(g.n, 0), COALESCE(e.n, 0))
+     FROM (SELECT account_id, order_id, position, events n FROM gifts WHERE events <> 0) g
+     FULL JOIN (SELECT account_id, order_id, position, COUNT(*) n FROM gift_events GROUP BY 1, 2, 3) e
+        USING (account_id, order_id, position)
+     WHERE g.n IS DISTINCT FROM e.n",
+    "SELECT format(
+        'codes of product %s worth %s: %s in stock and %s handed out are counted, there are %s and %s',
+        product_id, face_value, available, handed_out, there, gone)
+     FROM (SELECT product_id, face_value, COALESCE(s.available, 0) available, COALESCE(s.handed_out, 0) handed_out,
+            COALESCE(c.there, 0) there, COALESCE(c.gone, 0) gone
+        FROM code_stock s
+        FULL JOIN (SELECT product_id, face_value, COUNT(*) FILTER (WHERE redemption_id IS NULL) there,
+                COUNT(redemption_id) gone
+            FROM codes GROUP BY 1, 2) c USING (product_id, face_value)) s
+     WHERE (available, handed_out) <> (there, gone)",
 ];
 
 /// Counts of each span against the rows: `DAY` stands for the day of a row.
