@@ -21,9 +21,10 @@ use giftd_domain::limits;
 use giftd_domain::money::Money;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
-use giftd_domain::schedule::SendTiming;
+use giftd_domain::schedule::{Schedule, SendTiming};
 use giftd_store::{OperatorEntry, Placed, SettleDelivery, Store, Work};
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_postgres::NoTls;
@@ -93,6 +94,7 @@ impl Bed {
             database,
             data_dir: self.folder.path().to_owned(),
             keys_dir: self.folder.path().join("keys"),
+            rate_limit_sandbox: None,
             ..defaults
         }
     }
@@ -198,6 +200,28 @@ async fn funded(giftd: &Giftd, given: Given, count: usize) -> AccountId {
     };
     store.operator_entry(credit).await.expect("credited");
     account.account_id
+}
+
+/// Places an order for `count` people that goes out at `at`, in an account that has (or gets) the money.
+pub async fn scheduled_order(giftd: &Giftd, account: AccountId, key: &str, at: Timestamp, count: usize) -> OrderId {
+    let clock = &giftd.clock;
+    let given = Given { environment: Environment::Sandbox, refund_option: true, ..Given::at(clock.now()) };
+    let new = order(clock, account, given, count);
+    let credit = OperatorEntry {
+        account_id: account,
+        entry_type: EntryType::Charge,
+        cents: new.total_cost,
+        reference: key.to_owned(),
+        now: clock.now(),
+        entropy: clock.entropy(),
+    };
+    giftd.store.operator_entry(credit).await.expect("credited");
+    let local = at.to_zoned(TimeZone::UTC).datetime();
+    let timing = SendTiming::Scheduled(Schedule { local, timezone: "UTC".to_owned(), send_at: at });
+    match giftd.store.place_order(PlaceOrder { idempotency_key: key.to_owned(), timing, ..new }).await {
+        Ok(Placed::New(order)) => order.summary.order_id,
+        other => panic!("not placed: {other:?}"),
+    }
 }
 
 fn order(clock: &Clock, account: AccountId, given: Given, count: usize) -> PlaceOrder {

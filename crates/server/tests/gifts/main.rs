@@ -2,5 +2,8 @@
 
 mod bed;
 mod expiry;
+mod life;
+mod moving;
 mod redeeming;
+mod scheduled;
 mod suppliers;
