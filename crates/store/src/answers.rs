@@ -88,6 +88,15 @@ pub struct Turned {
     pub refunded: i64,
 }
 
+/// Reserved redemptions whose supplier's answer isn't known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unanswered {
+    /// How many.
+    pub redemptions: u64,
+    /// When the oldest of them was reserved.
+    pub since: Option<Timestamp>,
+}
+
 /// What an import of codes did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CodesImport {

@@ -319,7 +319,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Settles a reserved redemption by what its supplier said: with a code that part is redeemed, with an event;
     /// else it is open again, or expires at once where the gift's time is over. Again, or after another outcome,
-    /// nothing happens. None where there is no such redemption; else the redemption as it stands.
+    /// nothing happens, but that an imported code is in stock again which its redemption got after it was
+    /// released: nobody has seen it. None where there is no such redemption; else the redemption as it stands.
     async fn settle_redemption(
         &self,
         gift: GiftKey,
@@ -332,6 +333,9 @@ pub trait Store: Send + Sync + 'static {
     /// Reserved redemptions whose supplier is to be asked again at `now`, oldest first; each is due again at
     /// [`giftd_domain::gifts::redemption::ask_again_at`], so that no two nodes ask at once.
     async fn claim_redemptions(&self, now: Timestamp, limit: u32) -> Result<Vec<AskAgain>, StoreError>;
+
+    /// The redemptions in production whose supplier's answer isn't known.
+    async fn unanswered(&self) -> Result<Unanswered, StoreError>;
 
     // --- codes ---
 

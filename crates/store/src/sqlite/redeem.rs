@@ -276,3 +276,41 @@ fn redemption(row: &Row<'_>) -> rusqlite::Result<Redemption> {
         settled_at: instant(row, 11)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use giftd_domain::gifts::Reminders;
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::Work;
+    use crate::sqlite::example::{at, database, done, in_group, place, sandbox, send_all};
+    use crate::sqlite::turn::turn_gifts;
+
+    #[test]
+    fn what_is_released_expires_also_where_the_node_that_releases_it_is_behind() {
+        let connection = database();
+        let account = sandbox(&connection);
+        let end = at(0) + SignedDuration::from_hours(24 * 30);
+        let turned = in_group(&connection, |group| {
+            let order = place(group, account, "order", 1, at(0)).time;
+            send_all(group, Work::Everyone, at(0));
+            let gift = GiftKey { account_id: account, order, position: 1 };
+            let (id, face) = (RedemptionId(7), Money::usd(1_000));
+            let (product_id, product_name) = ("10001".to_owned(), "Card".to_owned());
+            let command =
+                Reserve { gift, link_version: 1, id, product_id, product_name, face, cost: 1_000, now: at(1) };
+            assert!(matches!(done(group, |group| reserve(group, command)), Reserved::New(_)));
+            let turn = |group: &mut Group<'_>| {
+                done(group, |group| turn_gifts(group, Work::Everyone, end, &Reminders::default(), 1))
+            };
+            let resting = turn(group);
+            assert_eq!((resting.gifts, resting.expired), (1, 0), "all of it is held");
+            let second = SignedDuration::from_secs(1);
+            let released = done(group, |group| settle_redemption(group, gift, id, Supplied::Refused, end - second, 1));
+            assert_eq!(released.map(|released| released.state), Some(RedemptionState::Released));
+            turn(group)
+        });
+        assert_eq!((turned.expired, turned.refunded), (1, 700));
+    }
+}

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use giftd_domain::gifts::redemption::{NewCode, RedemptionId, Sealed, Stock};
+use giftd_domain::gifts::redemption::{NewCode, RedemptionId, Sealed, Stock, Supplied};
 use giftd_store::CodesImport;
 
 use crate::bed::Bed;
-use crate::world::{World, after, at_once, now};
+use crate::world::{World, after, at_once, choosing, gift_key, now, redeeming};
 
 /// Code number `number`, worth `face_value`.
 fn new_code(number: u16, face_value: i64) -> NewCode {
@@ -219,4 +219,29 @@ pub async fn a_thousand_codes_are_imported_together(bed: Bed) {
     assert_eq!(import(&world, "20001", codes(0..count, 1_000), 0).await, (u64::from(count), 0));
     assert_eq!(import(&world, "20001", codes(0..count, 1_000), 1).await, (0, u64::from(count)));
     assert_eq!(stock(&world).await, [of("20001", 1_000, u64::from(count), 0)]);
+}
+
+pub async fn a_code_that_came_after_its_redemption_was_released_is_in_stock_again(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place_and_send(choosing(world.production, "order", &[1_000])).await;
+    let gift = gift_key(world.production, order, 1);
+    for id in [1, 2] {
+        world.reserved(redeeming(gift, id, 400, now())).await;
+    }
+    // Two asked for the first at once: one before there were codes, and one after.
+    assert_eq!(take(&world, "20001", 1_000, 1).await, None);
+    import(&world, "20001", codes(0..2, 1_000), 0).await;
+    let late = take(&world, "20001", 1_000, 1).await.expect("a code");
+    let released = world.supply(gift, 1, Supplied::Refused, after(10)).await;
+    assert_eq!(stock(&world).await, [of("20001", 1_000, 1, 1)]);
+    for _ in 0..2 {
+        assert_eq!(world.supply(gift, 1, Supplied::Code(late.clone()), after(11)).await, released);
+        assert_eq!(stock(&world).await, [of("20001", 1_000, 2, 0)]);
+    }
+    // What a redemption keeps, nobody takes from it.
+    let kept = take(&world, "20001", 1_000, 2).await.expect("a code");
+    world.supply(gift, 2, Supplied::Code(kept.clone()), after(12)).await;
+    world.supply(gift, 2, Supplied::Code(kept), after(13)).await;
+    assert_eq!(stock(&world).await, [of("20001", 1_000, 1, 1)]);
+    world.verify().await;
 }

@@ -260,6 +260,7 @@ promises! {
         one_id_asked_for_at_once_on_two_nodes_is_one_redemption
         of_two_outcomes_at_once_one_counts_and_both_are_told_it
         a_supplier_is_asked_again_ever_more_slowly_until_it_answers
+        redemptions_without_an_answer_are_counted_in_production
         the_oldest_reserved_are_asked_for_first
         each_redemption_is_asked_for_by_one_of_two_nodes
         a_redemption_is_dated_to_the_microsecond
@@ -321,6 +322,7 @@ promises! {
         codes_imported_at_once_on_two_nodes_are_there_once
         importing_and_handing_out_at_once_lose_no_code
         a_thousand_codes_are_imported_together
+        a_code_that_came_after_its_redemption_was_released_is_in_stock_again
     }
     clock {
         an_accounts_clock_is_the_nodes_at_first

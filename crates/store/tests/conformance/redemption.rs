@@ -13,7 +13,7 @@ use giftd_domain::ids::{AccountId, GiftKey, TimeId};
 use giftd_domain::money::Money;
 use giftd_domain::orders::place::PlaceOrder;
 use giftd_domain::orders::{CardType, OrderType};
-use giftd_store::Cancellation;
+use giftd_store::{Cancellation, Unanswered};
 use jiff::SignedDuration;
 
 use crate::bed::Bed;
@@ -392,6 +392,22 @@ pub async fn a_supplier_is_asked_again_ever_more_slowly_until_it_answers(bed: Be
     assert!(world.at_hand(gift).await.redemptions[0].asked_again >= 7);
     world.supply(gift, 1, with_code("CODE"), after(due)).await;
     assert_eq!(ask(&world, due + 100_000, 10).await, [], "there is a code");
+}
+
+pub async fn redemptions_without_an_answer_are_counted_in_production(bed: Bed) {
+    let world = World::new(&bed).await;
+    let unanswered = async || world.store.unanswered().await.expect("an answer");
+    assert_eq!(unanswered().await, Unanswered::default());
+    let gift = choice_gift(&world, "order", 1_000).await;
+    for id in 1..=3 {
+        world.reserved(redeeming(gift, id, 100, after(i64::try_from(id).expect("few")))).await;
+    }
+    let order = world.place_and_send(choosing(world.sandbox, "play", &[1_000])).await;
+    world.reserved(redeeming(gift_key(world.sandbox, order, 1), 9, 100, now())).await;
+    assert_eq!(unanswered().await, Unanswered { redemptions: 3, since: Some(after(1)) });
+    world.supply(gift, 1, with_code("CODE"), after(10)).await;
+    world.supply(gift, 2, Supplied::Refused, after(10)).await;
+    assert_eq!(unanswered().await, Unanswered { redemptions: 1, since: Some(after(3)) });
 }
 
 pub async fn the_oldest_reserved_are_asked_for_first(bed: Bed) {
