@@ -54,7 +54,7 @@ pub(super) fn take_over_moves(
     group: &mut Group<'_>,
     now: Timestamp,
 ) -> Result<Vec<(AccountId, AccountClock)>, StoreError> {
-    let taken: Vec<(AccountId, AccountClock)> = group
+    let mut taken: Vec<(AccountId, AccountClock)> = group
         .connection()
         .prepare_cached(&format!(
             "UPDATE accounts SET clock_claim = clock_claim + 1, clock_lease_end = ?2
@@ -66,6 +66,8 @@ pub(super) fn take_over_moves(
             Ok((AccountId(row.get(5)?), read_clock(row, 0)?))
         })?
         .collect::<Result<_, _>>()?;
+    // RETURNING has no order.
+    taken.sort_by_key(|(account, _)| *account);
     for (account, clock) in &taken {
         keep(group, *account, Some(*clock))?;
     }
