@@ -22,6 +22,12 @@ enum Others {
     Shared,
     /// An order of its own.
     OwnOrder,
+    /// Its own templates.
+    OwnTemplates,
+    /// A template of its own.
+    OwnTemplate,
+    /// Its own in a sandbox; in production nobody anything.
+    Sandbox,
 }
 
 struct Endpoint {
@@ -40,6 +46,43 @@ fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/orders", "orders.read", Others::NothingListed),
         get("/api/v1/orders/{orderId}", "orders.read", Others::NotFound("ORDER_NOT_FOUND")),
         post("/api/v1/orders/branded-cards", "orders.write", order("first"), Others::OwnOrder),
+        Endpoint {
+            method: Method::DELETE,
+            template: "/api/v1/orders/{orderId}/cancel",
+            scope: "orders.cancel",
+            body: None,
+            others: Others::NotFound("ORDER_NOT_FOUND"),
+        },
+        post(
+            "/api/v1/orders/{orderId}/resend",
+            "orders.write",
+            json!({"recipients": [{"email": "alice@example.com", "updatedEmail": "eve@example.com"}]}),
+            Others::NotFound("ORDER_NOT_FOUND"),
+        ),
+        get("/api/v1/orders/{orderId}/events", "orders.read", Others::NotFound("ORDER_NOT_FOUND")),
+        post(
+            "/api/v1/orders/reward-links",
+            "orders.write",
+            json!({"idempotencyKey": "links", "cardType": "BRANDED_CARD", "productId": "10042", "quantity": 1, "amountPerLink": 50}),
+            Others::OwnOrder,
+        ),
+        get("/api/v1/templates", "templates.read", Others::OwnTemplates),
+        post("/api/v1/templates", "templates.write", template(), Others::OwnTemplate),
+        get("/api/v1/templates/{templateId}", "templates.read", Others::NotFound("TEMPLATE_NOT_FOUND")),
+        Endpoint {
+            method: Method::PUT,
+            template: "/api/v1/templates/{templateId}",
+            scope: "templates.write",
+            body: Some(template()),
+            others: Others::NotFound("TEMPLATE_NOT_FOUND"),
+        },
+        Endpoint {
+            method: Method::DELETE,
+            template: "/api/v1/templates/{templateId}",
+            scope: "templates.write",
+            body: None,
+            others: Others::NotFound("TEMPLATE_NOT_FOUND"),
+        },
         post(
             "/api/v1/orders/choice-cards",
             "orders.write",
@@ -52,23 +95,40 @@ fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/catalog/choice-cards/{productId}", "catalog.read", Others::Shared),
         get("/api/v1/balance", "balance.read", Others::OwnBalance),
         get("/api/v1/balance/ledger", "balance.read", Others::OwnBalance),
+        get("/api/v1/sandbox/clock", "orders.read", Others::Sandbox),
+        post("/api/v1/sandbox/clock", "orders.write", json!({"advance": "PT1S"}), Others::Sandbox),
     ]
+}
+
+/// What paths name.
+#[derive(Clone, Copy)]
+struct Ids<'a> {
+    order: &'a str,
+    template: &'a str,
+}
+
+/// What nobody has.
+const NOTHING: Ids<'_> = Ids { order: "OT01KAPBQBY0000000000000000A", template: "99" };
+
+fn template() -> Value {
+    json!({"name": "Winter", "senderName": "Acme"})
 }
 
 /// What needs no token, each for a reason.
 const PUBLIC: [(&str, &str); 1] = [("POST", "/oauth2/token")];
 
 impl Endpoint {
-    fn path(&self, order_id: &str) -> String {
+    fn path(&self, ids: Ids<'_>) -> String {
         let product = if self.template.contains("choice") { "55" } else { "10042" };
-        self.template.replace("{orderId}", order_id).replace("{productId}", product)
+        let path = self.template.replace("{orderId}", ids.order).replace("{templateId}", ids.template);
+        path.replace("{productId}", product)
     }
 
-    async fn try_with(&self, bed: &Bed, order_id: &str, authorization: Option<&str>) -> Answer {
+    async fn try_with(&self, bed: &Bed, ids: Ids<'_>, authorization: Option<&str>) -> Answer {
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(authorization.map(|value| ("authorization", value)));
         let body = self.body.as_ref().map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        bed.send(request(self.method.clone(), &self.path(order_id), &headers, body)).await
+        bed.send(request(self.method.clone(), &self.path(ids), &headers, body)).await
     }
 }
 
@@ -97,12 +157,12 @@ async fn without_a_good_token_every_endpoint_is_401_with_a_challenge() {
     let forged = format!("Bearer {}x", bed.token);
     for endpoint in endpoints() {
         for authorization in [None, Some("Basic YTpi"), Some("Bearer"), Some("token")] {
-            let answer = endpoint.try_with(&bed, "OT01KAPBQBY0000000000000000A", authorization).await;
+            let answer = endpoint.try_with(&bed, NOTHING, authorization).await;
             answer.assert_error(401, "UNAUTHORIZED");
             assert_eq!(answer.header("www-authenticate"), "Bearer", "no error code where no token was sent (RFC 6750)");
         }
         for authorization in ["Bearer ", "Bearer abc", "Bearer a.b.c", forged.as_str()] {
-            let answer = endpoint.try_with(&bed, "OT01KAPBQBY0000000000000000A", Some(authorization)).await;
+            let answer = endpoint.try_with(&bed, NOTHING, Some(authorization)).await;
             answer.assert_error(401, "UNAUTHORIZED");
             assert!(
                 answer.header("www-authenticate").starts_with(r#"Bearer error="invalid_token""#),
@@ -118,7 +178,7 @@ async fn with_a_wrong_scope_every_endpoint_is_403_and_names_the_right_one() {
     for endpoint in endpoints() {
         let others: Vec<&str> = ALL.split(' ').filter(|scope| *scope != endpoint.scope).collect();
         let bearer = format!("Bearer {}", bed.token_for(&others.join(" ")));
-        let answer = endpoint.try_with(&bed, "OT01KAPBQBY0000000000000000A", Some(&bearer)).await;
+        let answer = endpoint.try_with(&bed, NOTHING, Some(&bearer)).await;
         answer.assert_error(403, "INSUFFICIENT_SCOPE");
         assert_eq!(
             answer.header("www-authenticate"),
@@ -126,8 +186,12 @@ async fn with_a_wrong_scope_every_endpoint_is_403_and_names_the_right_one() {
         );
         assert!(answer.json["message"].as_str().expect("a text").contains(endpoint.scope));
         let right = format!("bearer {}", bed.token_for(endpoint.scope));
-        let answer = endpoint.try_with(&bed, "OT01KAPBQBY0000000000000000A", Some(&right)).await;
-        assert_ne!(answer.status, 403, "its own scope suffices: {}", endpoint.template);
+        let answer = endpoint.try_with(&bed, NOTHING, Some(&right)).await;
+        match endpoint.others {
+            // The bed's app is a production app.
+            Others::Sandbox => answer.assert_error(403, "SANDBOX_ONLY"),
+            _ => assert_ne!(answer.status, 403, "its own scope suffices: {}", endpoint.template),
+        }
         assert_ne!(answer.status, 401, "the scheme has no case");
     }
 }
@@ -136,33 +200,48 @@ async fn with_a_wrong_scope_every_endpoint_is_403_and_names_the_right_one() {
 async fn another_organization_and_the_other_environment_see_nothing_of_it() {
     let bed = Bed::new().await;
     let placed = bed.place(&order("first")).await;
+    bed.deliver(&[]).await;
     let order_id = placed["orderId"].as_str().expect("an id").to_owned();
+    let created = bed.post("/api/v1/templates", &template()).await.json["data"].clone();
+    let ids = Ids { order: &order_id, template: created["templateId"].as_str().expect("an id") };
     let sandbox = bed.app(bed.organization, Environment::Sandbox, "Test", ALL).await;
     for app in [bed.stranger().await, sandbox] {
         let bearer = format!("Bearer {}", bed.token_of(&app));
-        for endpoint in endpoints().into_iter().filter(|endpoint| endpoint.method == Method::GET) {
-            let answer = endpoint.try_with(&bed, &order_id, Some(&bearer)).await;
+        let (makes, others): (Vec<_>, Vec<_>) = endpoints()
+            .into_iter()
+            .partition(|endpoint| matches!(endpoint.others, Others::OwnOrder | Others::OwnTemplate));
+        for endpoint in others {
+            let answer = endpoint.try_with(&bed, ids, Some(&bearer)).await;
             match endpoint.others {
                 Others::NotFound(code) => {
                     answer.assert_error(404, code);
-                    let unknown = endpoint.try_with(&bed, "OT01KAPBQBY0000000000000000A", Some(&bearer)).await;
+                    let unknown = endpoint.try_with(&bed, NOTHING, Some(&bearer)).await;
                     assert_eq!(answer.json["message"], unknown.json["message"], "exactly as one that does not exist");
                     assert_eq!(answer.headers.keys().collect::<Vec<_>>(), unknown.headers.keys().collect::<Vec<_>>());
                 }
                 Others::NothingListed => assert_eq!(answer.json["data"], json!([]), "{}", endpoint.template),
+                Others::OwnTemplates => assert_eq!(answer.json["pagination"]["totalItems"], 1, "its default"),
                 Others::OwnBalance | Others::Shared => assert_eq!(answer.status, 200, "{}", endpoint.template),
-                Others::OwnOrder => unreachable!("these are posts"),
+                Others::Sandbox if app.environment == Environment::Sandbox => assert_eq!(answer.status, 200),
+                Others::Sandbox => answer.assert_error(403, "SANDBOX_ONLY"),
+                Others::OwnOrder | Others::OwnTemplate => unreachable!("these come below"),
             }
             assert!(!answer.text.contains(&order_id), "{}", endpoint.template);
         }
-        for endpoint in endpoints().into_iter().filter(|endpoint| matches!(endpoint.others, Others::OwnOrder)) {
-            let answer = endpoint.try_with(&bed, &order_id, Some(&bearer)).await;
+        for endpoint in makes {
+            let answer = endpoint.try_with(&bed, ids, Some(&bearer)).await;
             assert_eq!(answer.status, 201, "its own key, its own order: {}", answer.text);
-            assert_eq!(answer.json["data"]["creator"], app.name.as_str());
+            match endpoint.others {
+                Others::OwnOrder => assert_eq!(answer.json["data"]["creator"], app.name.as_str()),
+                _ => assert_eq!(answer.json["data"]["templateId"], "13", "numbered for itself"),
+            }
         }
     }
+    let path = format!("/api/v1/orders/{order_id}");
+    assert_eq!(bed.get(&path).await.json["data"]["recipients"][0]["email"], "alice@example.com");
+    assert_eq!(bed.get("/api/v1/templates/13").await.json["data"], created);
     assert_eq!(bed.order_count().await, 1);
-    assert_eq!(bed.account().await.balances.pending, 5_000);
+    assert_eq!(bed.account().await.balances.issued, 5_000);
 }
 
 #[tokio::test]

@@ -16,12 +16,14 @@ use giftd_domain::access::{App, Environment, Scopes};
 use giftd_domain::account::Account;
 use giftd_domain::catalog::{BrandedCard, Catalog, ChoiceCard, ChoiceRange, Prices};
 use giftd_domain::fx::{Rate, StoredRate};
+use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, Reminders, Settlement};
 use giftd_domain::ids::{AccountId, OrganizationId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::limits;
 use giftd_domain::money::Currency;
-use giftd_store::OperatorEntry;
+use giftd_store::{OperatorEntry, SettleDelivery, Work};
 use http_body_util::BodyExt as _;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -30,7 +32,7 @@ use tower::ServiceExt as _;
 /// When all this happens, unless the clock is advanced.
 pub const NOW: &str = "2026-11-22T18:00:00Z";
 /// Every scope.
-pub const ALL: &str = "orders.read orders.write orders.cancel catalog.read balance.read";
+pub const ALL: &str = "orders.read orders.write orders.cancel catalog.read balance.read templates.read templates.write";
 /// After this long something that should happen doesn't.
 pub const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -68,6 +70,7 @@ impl Bed {
         let clock = Clock::fixed(NOW.parse().expect("an instant"));
         let mut settings = Settings::from_layers(None, Vec::new()).expect("the defaults are legal");
         (settings.rate_limit_production, settings.rate_limit_sandbox) = (None, None);
+        settings.data_dir = folder.path().to_owned();
         change(&mut settings);
         let url = format!("sqlite:{}", folder.path().join("giftd.db").display());
         let store = giftd_store::open(&url, limits::GROUP_ORDERS).await.expect("a store");
@@ -178,6 +181,20 @@ impl Bed {
         self.post_text(token, path, &[], body.to_string()).await
     }
 
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        self.send(request(Method::PUT, path, &headers, Body::from(body.to_string()))).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.delete_as(&self.token, path).await
+    }
+
+    pub async fn delete_as(&self, token: &str, path: &str) -> Answer {
+        self.send(request(Method::DELETE, path, &[("authorization", &format!("Bearer {token}"))], Body::empty())).await
+    }
+
     /// A body as it is, with further headers.
     pub async fn post_text(&self, token: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
         let bearer = format!("Bearer {token}");
@@ -191,6 +208,33 @@ impl Bed {
         let answer = self.post(BRANDED, body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.json["data"].clone()
+    }
+
+    /// Settles all mails that are due, as the workers do: SENT, but those to `refused` are FAILED.
+    pub async fn deliver(&self, refused: &[&str]) {
+        let lease = SignedDuration::from_secs(60);
+        loop {
+            let claimed = self.giftd.store.claim_deliveries(Work::Everyone, self.clock.now(), lease, 1_000).await;
+            let claimed = claimed.expect("claimed");
+            if claimed.is_empty() {
+                return;
+            }
+            let settlement = |mail: ClaimedDelivery| {
+                let at = self.clock.now();
+                let is_refused = mail.recipient.email.as_deref().is_some_and(|email| refused.contains(&email));
+                let outcome = if is_refused {
+                    DeliveryOutcome::Failed { at, error: "550 no such user".to_owned() }
+                } else {
+                    DeliveryOutcome::Sent { at }
+                };
+                let ClaimedDelivery { account_id, gift, kind, claim, .. } = mail;
+                SettleDelivery { settlement: Settlement { account_id, gift, kind, claim, outcome }, retry_at: at }
+            };
+            let settlements = claimed.into_iter().map(settlement).collect();
+            let (now, entropy) = (self.clock.now(), self.clock.entropy());
+            let settled = self.giftd.store.settle_deliveries(settlements, &Reminders::default(), now, entropy).await;
+            assert_eq!(settled.expect("settled").dropped, 0);
+        }
     }
 
     /// How many orders the bed's account has.
@@ -239,6 +283,7 @@ impl Answer {
 
 pub const BRANDED: &str = "/api/v1/orders/branded-cards";
 pub const CHOICE: &str = "/api/v1/orders/choice-cards";
+pub const LINKS: &str = "/api/v1/orders/reward-links";
 
 pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Request<Body> {
     let mut request = Request::new(body);
@@ -274,6 +319,23 @@ pub fn order_with(key: &str, changes: &[(&str, Value)]) -> Value {
         }
     }
     order
+}
+
+/// An order of 50 USD for each of these addresses.
+pub fn order_to(key: &str, emails: &[&str]) -> Value {
+    let recipients: Vec<Value> = emails.iter().map(|email| json!({"email": email, "amount": 50})).collect();
+    order_with(key, &[("/recipients", json!(recipients))])
+}
+
+/// `sendTiming` for an instant in UTC, such as `2026-11-22T20:00:00`.
+pub fn scheduled(at: &str) -> Value {
+    json!({"type": "SCHEDULED", "scheduledAt": at, "timezone": "UTC"})
+}
+
+/// The text of a member.
+#[track_caller]
+pub fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_else(|| panic!("no text {member}: {value}"))
 }
 
 /// The secret of an app of [`Bed::app`].

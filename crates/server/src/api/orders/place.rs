@@ -11,16 +11,17 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use giftd_domain::ids::OrderId;
+use giftd_domain::ids::{AccountId, OrderId};
 use giftd_domain::limits;
 use giftd_domain::money::Money;
 use giftd_domain::orders::CardType;
 use giftd_domain::orders::place::{
-    PlaceOrder, Refusal, Request, RequestedGift, RequestedGifts, RequestedMails, RequestedTiming, Rules,
+    AccountSettings, PlaceOrder, Refusal, Request, RequestedGift, RequestedGifts, RequestedMails, RequestedTiming,
+    Rules,
 };
 use giftd_domain::schedule::SendTiming;
 use giftd_domain::text;
-use giftd_store::Placed;
+use giftd_store::{Placed, StoreError};
 use jiff::SignedDuration;
 use utoipa::ToSchema;
 
@@ -135,7 +136,7 @@ async fn check(
     caller: &Caller<OrdersWrite>,
     request: Request,
 ) -> Result<(Request, Result<Box<PlaceOrder>, Refusal>), ApiError> {
-    let (reference, settings) = tokio::try_join!(giftd.reference(), giftd.account_settings(caller.account_id()))?;
+    let (reference, settings) = tokio::try_join!(giftd.reference(), settings(giftd, caller.account_id(), &request))?;
     let settings = settings.ok_or_else(|| ApiError::internal("an app's account doesn't exist"))?;
     let look = match request.gifts {
         RequestedGifts::Links { .. } => giftd.sender_look(caller.account_id()).await?,
@@ -162,6 +163,27 @@ async fn check(
         (request, checked)
     };
     if is_large { tokio::task::spawn_blocking(check).await.map_err(ApiError::internal) } else { Ok(check()) }
+}
+
+/// What the account has set, as this node remembers it; but as it is now where the request names a template
+/// that isn't known here: another node may just have made it.
+async fn settings(
+    giftd: &Giftd,
+    account: AccountId,
+    request: &Request,
+) -> Result<Option<Arc<AccountSettings>>, StoreError> {
+    let settings = giftd.account_settings(account).await?;
+    let named = match &request.gifts {
+        RequestedGifts::Mails(mails) => mails.template_id.as_deref().and_then(|named| named.parse().ok()),
+        RequestedGifts::Links { .. } => None,
+    };
+    match (&settings, &named) {
+        (Some(known), Some(named)) if !known.templates.contains(named) => {
+            giftd.forget_account_settings(account).await;
+            giftd.account_settings(account).await
+        }
+        _ => Ok(settings),
+    }
 }
 
 /// A request that breaks a rule: its key's order wins all the same.
