@@ -131,6 +131,8 @@ pub const CODE_CHARACTERS: usize = 200;
 pub const TEMPLATES: usize = 1_000;
 /// Previews that an account may mail on a day (UTC, real time).
 pub const TEST_MAILS_A_DAY: u32 = 10;
+/// Seconds that a client waits for a preview to be sent, at most.
+pub const TEST_MAIL_SECONDS: u64 = 20;
 /// Bytes of a logo's file.
 pub const LOGO_BYTES: usize = 1024 * 1024;
 /// Pixels of a logo's width and height, as it is kept.

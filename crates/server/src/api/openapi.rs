@@ -42,6 +42,7 @@ fn endpoints() -> OpenApiRouter<Arc<Giftd>> {
         .routes(routes!(orders::place::place_branded))
         .routes(routes!(orders::place::place_choice))
         .routes(routes!(orders::reward_links::place_links))
+        .routes(routes!(orders::test_email::send_test_email))
         .routes(routes!(orders::get::get_order))
         .routes(routes!(orders::cancel::cancel_order))
         .routes(routes!(orders::resend::resend_order))
@@ -59,6 +60,7 @@ fn endpoints() -> OpenApiRouter<Arc<Giftd>> {
         .routes(routes!(balance::get::get_balance))
         .routes(routes!(balance::ledger::list_entries))
         .routes(routes!(sandbox::clock::get_clock, sandbox::clock::move_clock))
+        .routes(routes!(sandbox::mails::list_mails))
 }
 
 /// All documented routes, and their document.

@@ -55,12 +55,14 @@ pub fn to_png(file: &[u8]) -> Result<Vec<u8>, NotALogo> {
     picture.encode_png().map_err(|error| NotALogo::BadPng(error.to_string()))
 }
 
+/// Width and height of a PNG, as its first chunk says: before any pixel is unpacked.
+pub fn size(png: &[u8]) -> Option<(u32, u32)> {
+    let number = |at: usize| png.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
+    (png.get(12..16)? == b"IHDR").then_some((number(16)?, number(20)?))
+}
+
 fn from_png(file: &[u8]) -> Result<Pixmap, NotALogo> {
-    // The first chunk says how many pixels there are: before any is unpacked.
-    let number = |at: usize| file.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
-    let (Some(b"IHDR"), Some(width), Some(height)) = (file.get(12..16), number(16), number(20)) else {
-        return Err(NotALogo::BadPng("it has no header".to_owned()));
-    };
+    let Some((width, height)) = size(file) else { return Err(NotALogo::BadPng("it has no header".to_owned())) };
     if width > SIDE || height > SIDE {
         return Err(NotALogo::TooManyPixels { width, height });
     }
@@ -157,8 +159,9 @@ mod tests {
 
     const SVG: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 100"><rect width="300" height="100" fill="#204080"/></svg>"##;
 
-    fn size(png: &[u8]) -> (u32, u32) {
+    fn drawn_size(png: &[u8]) -> (u32, u32) {
         let picture = Pixmap::decode_png(png).expect("a PNG");
+        assert_eq!(size(png), Some((picture.width(), picture.height())));
         (picture.width(), picture.height())
     }
 
@@ -179,7 +182,7 @@ mod tests {
     #[test]
     fn an_svg_is_drawn_as_large_as_a_logo_may_be() {
         let logo = to_png(SVG.as_bytes()).expect("a logo");
-        assert_eq!(size(&logo), (600, 200));
+        assert_eq!(drawn_size(&logo), (600, 200));
         let picture = Pixmap::decode_png(&logo).expect("a PNG");
         let middle = picture.pixel(300, 100).expect("a pixel").demultiply();
         assert_eq!((middle.red(), middle.green(), middle.blue(), middle.alpha()), (0x20, 0x40, 0x80, 255));
@@ -194,7 +197,7 @@ mod tests {
             (4_096, 1, (600, 1)),
             (2_401, 1_200, (600, 300)),
         ] {
-            assert_eq!(size(&to_png(&png(width, height)).expect("a logo")), expected, "{width} × {height}");
+            assert_eq!(drawn_size(&to_png(&png(width, height)).expect("a logo")), expected, "{width} × {height}");
         }
         let mut with_more = png(5, 5);
         with_more.extend(b"<script>");
@@ -249,6 +252,6 @@ mod tests {
             assert!(matches!(refused, NotALogo::NotOnlyPaths(_)), "{inside}: {refused}");
         }
         let scripted = with("<script>alert(1)</script>");
-        assert_eq!(size(&to_png(scripted.as_bytes()).expect("a logo")), (600, 600), "a picture runs nothing");
+        assert_eq!(drawn_size(&to_png(scripted.as_bytes()).expect("a logo")), (600, 600), "a picture runs nothing");
     }
 }

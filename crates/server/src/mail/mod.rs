@@ -1,6 +1,7 @@
 //! Mail: what mails about a gift look like, and how they get out: to an SMTP server, or captured.
 
 pub mod amount;
+pub mod attempt;
 pub mod dkim;
 pub mod gift_mail;
 pub mod logo;

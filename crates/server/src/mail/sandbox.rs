@@ -61,14 +61,14 @@ impl Rehearsal {
     }
 }
 
-/// Keeps a mail that was captured at `now`, by the node's clock, in the database, dated `created_at`, by the account's.
+/// Keeps a mail that was captured in the database, dated `created_at`, by the account's clock. It is kept by real time,
+/// also where the account's clock is moved and the mail belongs to an instant that is still to come.
 pub async fn keep(
     giftd: &Giftd,
     account: AccountId,
     order_id: Option<OrderId>,
     mail: &Rendered,
     created_at: Timestamp,
-    now: Timestamp,
 ) -> Outcome {
     let captured = CapturedMail {
         message_id: mail.message_id.clone(),
@@ -79,7 +79,7 @@ pub async fn keep(
         html: mail.html.clone(),
         created_at,
     };
-    match giftd.store.keep_mails(account, vec![captured], now, giftd.clock.entropy()).await {
+    match giftd.store.keep_mails(account, vec![captured], giftd.clock.now(), giftd.clock.entropy()).await {
         Ok(()) => Outcome::Sent,
         Err(error) => Outcome::our_fault(&format!("the mail can't be kept in the database: {error}")),
     }

@@ -8,6 +8,7 @@ pub mod place;
 pub mod resend;
 pub mod reward_links;
 pub mod shape;
+pub mod test_email;
 
 /// `sendTiming.type`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString, strum::VariantArray)]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use giftd_domain::Timestamp;
-use giftd_domain::access::Environment;
 use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, MailKind, expires_at};
 use giftd_domain::templates::SenderLook;
 use giftd_store::SettleDelivery;
@@ -14,8 +13,9 @@ use tokio::time::timeout;
 
 use super::{Delivery, Job, Shared, retry};
 use crate::links::{self, GiftLink};
-use crate::mail::sandbox::{self, Rehearsal};
-use crate::mail::{GiftMail, MailFrom, Outcome, Post, Sender};
+use crate::mail::attempt::About;
+use crate::mail::sandbox::Rehearsal;
+use crate::mail::{self, GiftMail, MailFrom, Outcome, Post, Sender};
 use crate::state::Giftd;
 
 /// Sends until no more jobs come.
@@ -76,7 +76,7 @@ async fn send(
         tracing::warn!(gift = %delivery.gift, "mails take longer than expected; this one is left to a later claim");
         return None;
     }
-    let sending = mail(&way.giftd, sender, &way.mail_from, delivery, clock.now());
+    let sending = make_and_send(&way.giftd, sender, &way.mail_from, delivery, clock.now());
     let outcome = match timeout(way.send_deadline(), sending).await {
         Ok(outcome) => outcome,
         Err(_) => Outcome::Transient { text: format!("not sent within {:.1} s", way.send_deadline().as_secs_f64()) },
@@ -95,12 +95,12 @@ pub async fn attempt(
     delivery: &ClaimedDelivery,
     now: Timestamp,
 ) -> SettleDelivery {
-    let outcome = mail(giftd, sender, mail_from, delivery, now).await;
+    let outcome = make_and_send(giftd, sender, mail_from, delivery, now).await;
     settlement(giftd, delivery, outcome, now)
 }
 
 /// Makes the mail and sends it. A gift that is a link has no address: it is sent once it was its turn.
-async fn mail(
+async fn make_and_send(
     giftd: &Giftd,
     sender: &mut Sender,
     mail_from: &MailFrom,
@@ -108,26 +108,13 @@ async fn mail(
     now: Timestamp,
 ) -> Outcome {
     let Some(to) = &delivery.recipient.email else { return Outcome::Sent };
-    let rehearsal = Rehearsal::of(delivery.environment, to);
-    if let Some(failure) = rehearsal.and_then(|rehearsal| rehearsal.failure(delivery.attempts)) {
-        return failure;
-    }
     let look = match giftd.sender_look(delivery.account_id).await {
         Ok(look) => look.unwrap_or_default(),
         Err(error) => return Outcome::Transient { text: format!("the sender can't be looked up: {error}") },
     };
-    let mail = match gift_mail(giftd, mail_from, delivery, to, look, now).render() {
-        Ok(mail) => mail,
-        Err(error) => return Outcome::OurFault { text: error.to_string() },
-    };
-    match sender.send(&mail).await {
-        // Any node finds it in the database; the maildir is this machine's.
-        Outcome::Sent if delivery.environment == Environment::Sandbox => {
-            let created_at = delivery.clock.shown_at(now);
-            sandbox::keep(giftd, delivery.account_id, Some(delivery.gift.order), &mail, created_at, now).await
-        }
-        outcome => outcome,
-    }
+    let mail = gift_mail(giftd, mail_from, delivery, to, look, now);
+    let about = About { account: delivery.account_id, order: Some(delivery.gift.order), attempts: delivery.attempts };
+    mail::attempt::attempt(giftd, sender, &mail, about).await
 }
 
 fn gift_mail(
