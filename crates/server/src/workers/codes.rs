@@ -1,16 +1,16 @@
-//! Shows in the metrics how many codes there are.
+//! Shows in the metrics how many codes there are, and how many redemptions wait for one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use giftd_domain::money::{Currency, Money};
-use giftd_store::StoreError;
+use giftd_store::{StoreError, Unanswered};
 use tokio_util::sync::CancellationToken;
 
 use crate::state::Giftd;
 
 /// How often they are counted.
-const EVERY: Duration = Duration::from_secs(30);
+const EVERY: Duration = Duration::from_secs(15);
 
 /// Counts until `stop`.
 pub(super) async fn run(giftd: Arc<Giftd>, stop: CancellationToken) {
@@ -26,6 +26,11 @@ pub(super) async fn run(giftd: Arc<Giftd>, stop: CancellationToken) {
 }
 
 async fn count(giftd: &Giftd) -> Result<(), StoreError> {
+    let now = giftd.clock.now();
+    let Unanswered { redemptions, since } = giftd.store.unanswered().await?;
+    let age = since.map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0));
+    metrics::gauge!("giftd_redemptions_unanswered").set(redemptions as f64);
+    metrics::gauge!("giftd_redemptions_oldest_unanswered_seconds").set(age);
     for stock in giftd.store.stock().await? {
         let currency = currency_of(giftd, &stock.product_id).await?;
         // As people write it: 25.00, 5000.
@@ -53,5 +58,15 @@ pub(super) fn describe_metrics() {
         "giftd_codes_available",
         Unit::Count,
         "Imported codes that can be handed out, by branded card and face value."
+    );
+    describe_gauge!(
+        "giftd_redemptions_unanswered",
+        Unit::Count,
+        "Redemptions in production whose supplier's answer isn't known."
+    );
+    describe_gauge!(
+        "giftd_redemptions_oldest_unanswered_seconds",
+        Unit::Seconds,
+        "For how long the oldest of them waits."
     );
 }

@@ -143,6 +143,8 @@ async fn left_alone(bed: Bed) {
     let place = Place::Stock { product_id: PRODUCT, face_value: FACE };
     let taken = sealed::open(giftd.keys.codes(), place, &taken).expect("readable");
 
+    let unanswered = giftd.store.unanswered().await.expect("an answer");
+    assert_eq!((unanswered.redemptions, unanswered.since), (2, Some(then)));
     let node = bed.working_node().await;
     let done = until("both redemptions are DONE", async || {
         let (one, two) = (gift.redemption(&giftd, 1).await, gift.redemption(&giftd, 2).await);
@@ -154,6 +156,11 @@ async fn left_alone(bed: Bed) {
     assert_eq!(stock(giftd.store.as_ref()).await, (0, 2));
     let now = gift.now(&giftd).await;
     assert_eq!((now.redeemed, now.reserved, now.redemption_status), (2 * FACE, 0, RedemptionStatus::PartiallyRedeemed));
+    until("the stock is in the metrics", async || {
+        let stock = r#"giftd_codes_available{product="10042",face_value="2500"}"#;
+        node.giftd.metrics.render().contains(stock).then_some(())
+    })
+    .await;
     node.stop().await;
     balanced(giftd.store.as_ref()).await;
 }
