@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
-use giftd_domain::gifts::{DeliveryOutcome, Recipient, Settlement};
+use giftd_domain::gifts::{DeliveryOutcome, Recipient, Reminders, Settlement};
 use giftd_domain::ids::{AccountId, TemplateId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::limits;
@@ -26,7 +26,7 @@ const GROUPS: u64 = 50;
 const ORDERS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_placing_and_delivering_read_grows_with_the_orders_and_not_with_their_square() {
+async fn what_placing_delivering_and_expiring_read_grows_with_the_orders_and_not_with_their_square() {
     let server = std::env::var("TEST_POSTGRES_URL").expect("run scripts/test: it starts a PostgreSQL for the tests");
     let name = format!("giftd_plans_{}_{:016x}", std::process::id(), RandomState::new().hash_one(0));
     let admin = connect(&server).await;
@@ -66,16 +66,18 @@ async fn reads_little(url: String) {
             },
             retry_at: NOW,
         });
-        store
-            .settle_deliveries(settlements.collect(), &giftd_domain::gifts::Reminders::default(), NOW, 1)
-            .await
-            .expect("settled");
+        store.settle_deliveries(settlements.collect(), &Reminders::default(), NOW, 1).await.expect("settled");
     }
     let orders = GROUPS * ORDERS + 10;
     assert_eq!(u64::try_from(sent), Ok(orders));
+    // The half of the gifts were sent with a refund, and end a long time before the others.
+    for (after, expired) in [(limits::EXPIRY_HOURS_WITH_REFUND, orders / 2), (limits::EXPIRY_HOURS, orders / 2)] {
+        let until = NOW + SignedDuration::from_hours(after);
+        assert_eq!(expire_all(&*store, until).await, expired);
+    }
     drop(store);
     let client = connect(&url).await;
-    for table in ["orders", "gifts", "mails", "ledger"] {
+    for table in ["orders", "gifts", "mails", "ledger", "gift_events"] {
         let read = rows_read(&client, table).await;
         // Some ten rows for each order, and what the first hundreds cost while every index looks as good as
         // another. With the first plans kept it is ten times as much.
@@ -83,6 +85,18 @@ async fn reads_little(url: String) {
             read < i64::try_from(orders * orders / 25).expect("a count"),
             "{read} rows of {table} for {orders} orders"
         );
+    }
+}
+
+/// Turns all gifts that end until then: how many.
+async fn expire_all(store: &dyn Store, until: Timestamp) -> u64 {
+    let mut expired = 0;
+    loop {
+        let turned = store.turn_gifts(Work::Everyone, until, &Reminders::default(), 1).await.expect("turned");
+        if turned.gifts == 0 {
+            return expired;
+        }
+        expired += turned.expired;
     }
 }
 
@@ -140,7 +154,7 @@ fn order(account_id: AccountId, group: u64, number: u64) -> PlaceOrder {
             message: None,
             template_id: TemplateId(limits::FIRST_TEMPLATE_ID),
         },
-        refund_option: false,
+        refund_option: number % 2 == 1,
         total_amount: Money::usd(100),
         total_cost: 100,
         fx_rate: None,
