@@ -98,7 +98,10 @@ promises! {
         planted_differences_in_money_are_found
         planted_differences_in_gifts_are_found
         planted_differences_in_counts_are_found
+        planted_differences_in_refunds_and_redemptions_are_found
+        planted_differences_in_codes_and_events_are_found
         the_books_balance_also_while_money_moves
+        the_books_balance_also_while_gifts_are_canceled_redeemed_and_expire
     }
     place {
         a_new_order_is_answered_as_it_reads_back
@@ -207,6 +210,7 @@ promises! {
         a_gift_of_an_order_under_way_that_failed_first_expires_from_its_first_success
         a_sent_gift_whose_resend_fails_is_failed_and_keeps_its_first_success
         an_old_mails_claim_settles_nothing_after_a_resend
+        a_claim_of_an_earlier_send_settles_nothing_however_late_it_comes
         a_mail_that_waits_is_replaced_by_a_resend
         each_gift_that_is_not_sent_again_is_told_with_its_reason
         gifts_of_one_address_are_told_apart

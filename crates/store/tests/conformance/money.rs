@@ -1,14 +1,19 @@
 //! An operator's entries, the ledger's pages, and whether the books are told to be wrong when they are.
 
+use giftd_domain::gifts::redemption::{NewCode, RedemptionId, Supplied};
 use giftd_domain::history::Days;
 use giftd_domain::ids::AccountId;
 use giftd_domain::ledger::{Entry, EntryType, Postings};
 use giftd_domain::orders::OrderStatus;
+use giftd_domain::orders::place::PlaceOrder;
 use giftd_store::{OperatorEntry, OperatorOutcome};
 use jiff::SignedDuration;
 
 use crate::bed::Bed;
-use crate::world::{Dice, World, after, at_once, costing, entropy, failed, instant, now, retry, sent};
+use crate::world::{
+    A_MONTH, Dice, World, after, at_once, choosing, code, costing, entropy, failed, gift_key, instant, now, redeeming,
+    retry, scheduled, sent,
+};
 
 // --- operator entries ---
 
@@ -360,6 +365,153 @@ pub async fn planted_differences_in_counts_are_found(bed: Bed) {
     ] {
         planted(&world, &bed, plant).await;
     }
+}
+
+/// Gifts in every state of their lives: canceled, redeemed whole and in part, held, released, expired; and codes.
+async fn lively(bed: &Bed) -> World {
+    let world = World::new(bed).await;
+    let timing = scheduled(now() + A_MONTH);
+    let canceled = world.place(PlaceOrder { timing, ..world.command("canceled", 2) }).await.summary.order_id;
+    world.cancel(world.production, canceled, after(1)).await;
+    let order = world.place_and_send(choosing(world.production, "order", &[1_000, 1_000, 1_000, 1_000])).await;
+    let [redeemed, partly, held, _] = [1, 2, 3, 4].map(|position| gift_key(world.production, order, position));
+    world.redeem(redeemed, 1, 1_000, after(2)).await;
+    world.redeem(partly, 2, 400, after(2)).await;
+    world.reserved(redeeming(held, 3, 300, after(2))).await;
+    world.reserved(redeeming(held, 4, 200, after(2))).await;
+    world.supply(held, 4, Supplied::Refused, after(3)).await;
+    world.turn(now() + A_MONTH).await;
+    let codes = (0..4).map(|number| NewCode { hash: [number; 32], face_value: 1_000, sealed: code("code") }).collect();
+    world.store.import_codes("20001", codes, now()).await.expect("an answer");
+    world.store.take_code("20001", 1_000, RedemptionId(1), now()).await.expect("an answer").expect("a code");
+    world.verify().await;
+    world
+}
+
+pub async fn planted_differences_in_refunds_and_redemptions_are_found(bed: Bed) {
+    let world = lively(&bed).await;
+    for plant in [
+        (
+            "a gift whose refund was a cent more than what returned",
+            "UPDATE gifts SET refunded = refunded + 1 WHERE refunded = 420",
+            "UPDATE gifts SET refunded = refunded - 1 WHERE refunded = 421",
+        ),
+        (
+            "a gift whose refund isn't in the gift",
+            "UPDATE gifts SET refunded = NULL WHERE refunded = 420",
+            "UPDATE gifts SET refunded = 420 WHERE refunded IS NULL AND redeemed = 400",
+        ),
+        (
+            "an expiry that is no refund",
+            "UPDATE ledger SET type = 'CHARGE' WHERE type = 'REFUND' AND issued <> 0",
+            "UPDATE ledger SET type = 'REFUND' WHERE type = 'CHARGE' AND issued <> 0",
+        ),
+        (
+            "a cancellation that is no refund",
+            "UPDATE ledger SET type = 'CHARGE' WHERE type = 'REFUND' AND pending <> 0",
+            "UPDATE ledger SET type = 'REFUND' WHERE type = 'CHARGE' AND pending <> 0",
+        ),
+        (
+            "a canceled gift that still waits",
+            "UPDATE gifts SET delivery_status = 'PENDING' WHERE delivery_status = 'CANCELED' AND position = 1",
+            "UPDATE gifts SET delivery_status = 'CANCELED' WHERE delivery_status = 'PENDING' AND position = 1",
+        ),
+        (
+            "a gift that is redeemed a cent less",
+            "UPDATE gifts SET redeemed = redeemed - 1 WHERE redeemed = 400",
+            "UPDATE gifts SET redeemed = redeemed + 1 WHERE redeemed = 399",
+        ),
+        (
+            "a gift that holds nothing",
+            "UPDATE gifts SET reserved = 0 WHERE reserved = 300",
+            "UPDATE gifts SET reserved = 300 WHERE position = 3 AND redemption_status = 'EXPIRED'",
+        ),
+        (
+            "a redemption that took a cent more",
+            "UPDATE redemptions SET cost = cost + 1 WHERE cost = 400",
+            "UPDATE redemptions SET cost = cost - 1 WHERE cost = 401",
+        ),
+        (
+            "a reservation that was released uncounted",
+            "UPDATE redemptions SET state = 'RELEASED', settled_at = 7, ask_at = NULL WHERE state = 'RESERVED'",
+            "UPDATE redemptions SET state = 'RESERVED', settled_at = NULL, ask_at = 7 WHERE settled_at = 7",
+        ),
+        (
+            "a lost redemption",
+            "UPDATE redemptions SET position = position + 100 WHERE cost = 1000",
+            "UPDATE redemptions SET position = position - 100 WHERE position > 100",
+        ),
+    ] {
+        planted(&world, &bed, plant).await;
+    }
+}
+
+pub async fn planted_differences_in_codes_and_events_are_found(bed: Bed) {
+    let world = lively(&bed).await;
+    for plant in [
+        (
+            "a code in stock too much",
+            "UPDATE code_stock SET available = available + 1",
+            "UPDATE code_stock SET available = available - 1",
+        ),
+        (
+            "a handed out code too much",
+            "UPDATE code_stock SET handed_out = handed_out + 1",
+            "UPDATE code_stock SET handed_out = handed_out - 1",
+        ),
+        (
+            "a code in stock that is handed out",
+            "UPDATE code_stock SET available = available - 1, handed_out = handed_out + 1",
+            "UPDATE code_stock SET available = available + 1, handed_out = handed_out - 1",
+        ),
+        (
+            "a code of another product",
+            "UPDATE codes SET product_id = '20002' WHERE handed_out_at IS NOT NULL",
+            "UPDATE codes SET product_id = '20001' WHERE product_id = '20002'",
+        ),
+        ("a stock without codes", "UPDATE codes SET face_value = 5000", "UPDATE codes SET face_value = 1000"),
+        (
+            "an event counted twice",
+            "UPDATE gifts SET events = events + 1 WHERE redeemed = 400",
+            "UPDATE gifts SET events = events - 1 WHERE redeemed = 400",
+        ),
+        (
+            "a lost event",
+            "UPDATE gift_events SET account_id = account_id + 1000 WHERE type = 'REDEEMED' AND position = 2",
+            "UPDATE gift_events SET account_id = account_id - 1000 WHERE account_id > 1000",
+        ),
+    ] {
+        planted(&world, &bed, plant).await;
+    }
+}
+
+pub async fn the_books_balance_also_while_gifts_are_canceled_redeemed_and_expire(bed: Bed) {
+    let world = World::new(&bed).await;
+    let moving = {
+        let world = world.clone();
+        tokio::spawn(async move {
+            for round in 0..8_u128 {
+                let timing = scheduled(now() + A_MONTH * 2);
+                let waiting = PlaceOrder { timing, ..world.command(&format!("waiting {round}"), 3) };
+                let waiting = world.place(waiting).await.summary.order_id;
+                let command = choosing(world.production, &format!("order {round}"), &[1_000, 999]);
+                let order = world.place_and_send(command).await;
+                world.cancel(world.production, waiting, after(1)).await;
+                let gift = gift_key(world.production, order, 1);
+                world.redeem(gift, round * 10, 300, after(1)).await;
+                world.reserved(redeeming(gift, round * 10 + 1, 300, after(1))).await;
+                world.turn(now() + A_MONTH).await;
+                world.supply(gift, round * 10 + 1, Supplied::Refused, now() + A_MONTH).await;
+            }
+        })
+    };
+    while !moving.is_finished() {
+        world.verify().await;
+    }
+    moving.await.expect("all is done");
+    // 70 % of 700 and of 999 cents come back.
+    assert_eq!(world.balances().await.issued, 8 * (1_999 - 490 - 699));
+    world.verify().await;
 }
 
 pub async fn the_books_balance_also_while_money_moves(bed: Bed) {

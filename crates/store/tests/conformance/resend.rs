@@ -185,6 +185,26 @@ pub async fn an_old_mails_claim_settles_nothing_after_a_resend(bed: Bed) {
     world.verify().await;
 }
 
+pub async fn a_claim_of_an_earlier_send_settles_nothing_however_late_it_comes(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 1)).await.summary.order_id;
+    // The first one's lease ends; the second one sends.
+    let lost = world.claim(now(), 10).await;
+    let taken_over = world.claim(now() + LEASE, 10).await;
+    world.settle(vec![sent(&taken_over[0], now() + LEASE)], now() + LEASE).await;
+    for round in 1..=3 {
+        let at = now() + LEASE * (round * 10);
+        world.resend(Resend { now: at, ..resending(world.production, order, &[(R1, None)], at) }).await;
+        let before = world.gift(order, 1).await;
+        let new = world.claim(at, 10).await;
+        let late = vec![failed(&lost[0], at), failed(&taken_over[0], at)];
+        let outcome = world.settle(late, at).await;
+        assert_eq!((outcome.settled, outcome.dropped), (0, 2), "round {round}");
+        assert_eq!(world.gift(order, 1).await, before);
+        assert_eq!(world.settle(vec![sent(&new[0], at)], at).await.settled, 1, "round {round}");
+    }
+}
+
 pub async fn a_mail_that_waits_is_replaced_by_a_resend(bed: Bed) {
     let world = World::new(&bed).await;
     let order = world.place_and_send(world.command("order", 1)).await;

@@ -44,7 +44,7 @@ pub async fn each_account_starts_with_a_default_template_in_its_organizations_na
     let world = World::with_funds(&bed, 0).await;
     let first = Template { template_id: DEFAULT, is_default: true, content: TemplateContent::first("Acme") };
     for account in [world.production, world.sandbox] {
-        assert_eq!(templates(&world, account).await, [first.clone()]);
+        assert_eq!(templates(&world, account).await, std::slice::from_ref(&first));
     }
     assert_eq!(templates(&world, AccountId(4_711)).await, []);
 }
