@@ -116,6 +116,12 @@ impl Bed {
         }
     }
 
+    /// Where the database is.
+    pub fn database_url(&self) -> String {
+        let set = self.environment.iter().find(|(name, _)| name == "GIFTD_DATABASE_URL");
+        set.map_or_else(|| format!("sqlite:{}", self.data("giftd.db").display()), |(_, url)| url.clone())
+    }
+
     /// A file or folder of the data directory.
     pub fn data(&self, name: &str) -> PathBuf {
         self.folder.path().join("giftd-data").join(name)

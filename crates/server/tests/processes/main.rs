@@ -8,6 +8,7 @@ mod codes;
 mod commands;
 mod crash;
 mod demo;
+mod schedules;
 mod serve;
 
 #[expect(dead_code, reason = "shared with tests and benchmarks that use other parts of it")]

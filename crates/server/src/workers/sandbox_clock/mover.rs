@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mail::{MailFrom, Sender};
 use crate::serve;
+use crate::settings::Settings;
 use crate::state::Giftd;
 use crate::workers::deliver;
 
@@ -67,7 +68,9 @@ impl Mover {
     /// takes over when the lease ends.
     pub async fn run(mut self, stop: CancellationToken) {
         let account = self.account.0;
-        let (mut sender, mail_from) = match serve::mail(&self.giftd.settings) {
+        // A sandbox's mail is captured, so that no relay is set up.
+        let settings = Settings { smtp_url: None, ..self.giftd.settings.clone() };
+        let (mut sender, mail_from) = match serve::mail(&settings) {
             Ok((post, mail_from)) => (Sender::new(post), mail_from),
             Err(error) => return tracing::error!(account, %error, "a sandbox's clock can't be moved"),
         };
