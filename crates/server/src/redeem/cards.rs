@@ -5,6 +5,7 @@ use giftd_domain::limits;
 use giftd_store::StoreError;
 use minijinja::{Value, context};
 
+use super::page::address;
 use super::visit::Visit;
 use crate::state::Giftd;
 
@@ -35,7 +36,7 @@ pub fn about(visit: &Visit<'_>, card: &BrandedCard) -> Value {
         name => card.product_name.as_str(),
         description => if has_more { None } else { description },
         terms => if has_more { None } else { terms },
-        terms_path => has_more.then(|| format!("{}/terms/{}", visit.path(), in_path(&card.product_id))),
+        terms_path => has_more.then(|| address(&format!("{}/terms/{}", visit.path(), in_path(&card.product_id)))),
     }
 }
 

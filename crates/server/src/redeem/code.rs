@@ -11,7 +11,7 @@ use minijinja::{Value, context};
 
 use super::cards::{about, about_unknown, branded, hue};
 use super::guest::Guest;
-use super::page::see_other;
+use super::page::{address, see_other};
 use super::refusal::{Refusal, Why};
 use super::visit::{Access, Visit};
 use super::written;
@@ -48,11 +48,12 @@ pub async fn show(State(giftd): State<Arc<Giftd>>, guest: Guest) -> Result<Respo
         RedemptionState::Released => Err(out_of_stock(&visit)),
         RedemptionState::Done => {
             let card = branded(&giftd, &redemption.product_id).await.map_err(|error| guest.failed(error))?;
+            let mailed = visit.at_hand.gift.recipient.email.as_ref();
             let shown = context! {
                 code => view(&giftd, &visit, redemption, false),
                 hue => hue(&redemption.product_name),
                 about => card.map_or_else(|| about_unknown(&redemption.product_name), |card| about(&visit, &card)),
-                shown_until => visit.codes_shown_until().map(|end| written::date(end, guest.language)),
+                shown_until => mailed.and(visit.codes_shown_until()).map(|end| written::date(end, guest.language)),
             };
             visit.page("code.html", StatusCode::OK, shown)
         }
@@ -69,7 +70,7 @@ fn preparing(visit: &Visit<'_>, redemption: &Redemption) -> Result<Response, Ref
     let shown = context! {
         card_name => redemption.product_name.as_str(),
         face => visit.written(redemption.face),
-        here => path(visit, redemption.id.0),
+        here => address(&path(visit, redemption.id.0)),
         seconds => limits::CODE_LOOK_AGAIN_SECONDS,
     };
     visit.page("preparing.html", StatusCode::OK, shown)
@@ -86,7 +87,7 @@ pub fn view(giftd: &Giftd, visit: &Visit<'_>, redemption: &Redemption, has_page:
         preparing => is_preparing,
         code => code.as_ref().map(|code| code.code.as_str()),
         pin => code.as_ref().and_then(|code| code.pin.as_deref()),
-        path => (has_page || is_preparing).then(|| path(visit, redemption.id.0)),
+        path => (has_page || is_preparing).then(|| address(&path(visit, redemption.id.0))),
     }
 }
 

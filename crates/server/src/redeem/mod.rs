@@ -68,6 +68,7 @@ pub fn router(clock: Clock) -> Router<Arc<Giftd>> {
         .route("/r/{token}/codes/{redemption}", get(code::show).fallback(wrong_method))
         .route("/r/{token}/terms/{product}", get(terms::show).fallback(wrong_method))
         .route("/r", get(no_page).fallback(wrong_method))
+        .route("/r/", get(no_page).fallback(wrong_method))
         .route("/r/{token}/{page}", get(no_page).fallback(no_page))
         .route("/r/{token}/{page}/{*more}", get(no_page).fallback(no_page))
         .route(STYLESHEET.path(), get(|| async { STYLESHEET.answer() }))

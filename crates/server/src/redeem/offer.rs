@@ -17,6 +17,7 @@ use super::cards::{hue, in_path};
 use super::countries;
 use super::guest::Guest;
 use super::language::Language;
+use super::page::address;
 use super::texts::texts;
 use super::visit::Visit;
 use super::written;
@@ -186,7 +187,7 @@ impl Offer {
             None => String::new(),
         };
         context! {
-            id_in_path => in_path(&card.product_id),
+            id_in_path => address(&in_path(&card.product_id)),
             name => card.product_name.as_str(),
             hue => hue(&card.product_name),
             country => countries::name(&card.country_code, language),

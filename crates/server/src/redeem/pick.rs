@@ -15,7 +15,7 @@ use super::code;
 use super::form::Purpose;
 use super::guest::Guest;
 use super::offer::{Offer, read_amount};
-use super::page::see_other;
+use super::page::{address, see_other};
 use super::refusal::{Refusal, Why};
 use super::visit::Visit;
 use crate::state::Giftd;
@@ -69,7 +69,7 @@ pub fn ask(
         product_id => card.product_id.as_str(),
         amount => face.to_string(),
         cost,
-        pick_path => format!("{}/pick/{}", visit.path(), in_path(&card.product_id)),
+        pick_path => address(&format!("{}/pick/{}", visit.path(), in_path(&card.product_id))),
     };
     let status = if changed.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
     visit.page("confirm.html", status, shown)
@@ -84,7 +84,7 @@ fn choose(guest: &Guest, visit: &Visit<'_>, offer: &Offer, refused: bool) -> Res
         amounts => amounts.page(card.currency, guest.language),
         left => visit.written_usd(offer.left),
         refused,
-        confirm_path => format!("{}/pick/{}/confirm", visit.path(), in_path(&card.product_id)),
+        confirm_path => address(&format!("{}/pick/{}/confirm", visit.path(), in_path(&card.product_id))),
     };
     let status = if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     visit.page("pick.html", status, shown)

@@ -154,7 +154,7 @@ impl Refusal {
     fn form(&self) -> Option<Value> {
         let Why::ExpiredWithCodes { action, csrf } = &self.why else { return None };
         let text = texts(self.look.language).say("expired_codes", &[]);
-        Some(context! { action, csrf, text })
+        Some(context! { action => page::address(action), csrf, text })
     }
 }
 
@@ -169,7 +169,7 @@ impl IntoResponse for Refusal {
             title => texts.say(title, &[]),
             text => texts.say(text, &[("wait", &wait_words), ("minutes", &minutes)]),
             form => self.form(),
-            back => self.back.as_deref(),
+            back => self.back.as_deref().map(page::address),
         };
         let mut response = page::render(self.look, "refusal.html", self.why.status(), shown).unwrap_or_else(|error| {
             tracing::error!(%error, "a page that says why not can't be made");

@@ -14,7 +14,7 @@ use minijinja::context;
 
 use super::form::Purpose;
 use super::guest::Guest;
-use super::page::see_other;
+use super::page::{address, see_other};
 use super::refusal::{Refusal, Why};
 use super::session::Session;
 use super::visit::{Access, Visit};
@@ -33,7 +33,7 @@ pub async fn show(State(giftd): State<Arc<Giftd>>, guest: Guest) -> Result<Respo
     }
     let shown = context! {
         sender => visit.at_hand.order.email_setting.sender_name.as_str(),
-        action => format!("{}/verify/{}", visit.path(), guest.param("verification")),
+        action => address(&format!("{}/verify/{}", visit.path(), guest.param("verification"))),
         csrf => visit.csrf(Purpose::Verify(number)),
         hours => limits::SESSION_HOURS,
     };

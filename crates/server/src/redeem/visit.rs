@@ -179,7 +179,7 @@ impl<'a> Visit<'a> {
 
     /// A page about this gift.
     pub fn page(&self, template: &str, status: StatusCode, shown: Value) -> Result<Response, Refusal> {
-        let shown = context! { path => self.path(), ..shown };
+        let shown = context! { path => page::address(&self.path()), ..shown };
         page::render(self.look(), template, status, shown).map_err(|error| self.guest.broken(error))
     }
 
