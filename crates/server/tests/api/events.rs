@@ -76,6 +76,7 @@ async fn of_what_is_no_order_there_are_no_events() {
     let token = bed.token_of(&bed.stranger().await);
     bed.get_as(&token, &path).await.assert_error(404, "ORDER_NOT_FOUND");
     bed.get_as(&token, &format!("{path}?page=7")).await.assert_error(404, "ORDER_NOT_FOUND");
+    bed.get(&path.replacen("OT", "LO", 1)).await.assert_error(404, "ORDER_NOT_FOUND");
     bed.get("/api/v1/orders/x/events").await.assert_error(404, "ORDER_NOT_FOUND");
     bed.get(&format!("{path}?page=0&pageSize=101"))
         .await

@@ -275,6 +275,10 @@ async fn nobody_else_can_send_it_again() {
         let unknown = json!({"recipients": [entry("nobody@example.com")]});
         bed.post_as(&token, &path(&order), &unknown).await.assert_error(404, "ORDER_NOT_FOUND");
     }
+    let as_links = json!({"orderId": text(&order, "orderId").replacen("OT", "LO", 1)});
+    for none in [as_links, json!({"orderId": "x"}), json!({"orderId": "%00"})] {
+        bed.post(&path(&none), &body).await.assert_error(404, "ORDER_NOT_FOUND");
+    }
     assert_eq!(now(&bed, &order).await["recipients"][0]["email"], "alice@example.com");
 }
 
