@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::codes_file::{CodesFile, FileCode};
-use super::output::{Failure, Output, table};
+use super::output::{Failure, Output, few, table};
 use super::{Context, codes_file};
 use crate::api::wire::Amount;
 use crate::clock::Clock;
@@ -94,7 +94,8 @@ async fn import(context: &Context, product: &str, file: &Path) -> Result<Output,
     let CodesImport { imported, skipped } =
         import_all(store.as_ref(), &context.clock, keys.codes(), &card, &codes).await?;
     let skipped = skipped + repeated;
-    let mut text = format!("{imported} codes of {product} {} imported", card.product_name);
+    let codes = if imported == 1 { "code" } else { "codes" };
+    let mut text = format!("{imported} {codes} of {product} {} imported", card.product_name);
     if skipped > 0 {
         text += &format!(", {skipped} skipped that were there already");
     }
@@ -220,7 +221,7 @@ fn in_words(rows: &[Row], without_codes: &[&BrandedCard]) -> String {
         text += &format!(
             "\nListed and without a code, so that recipients in production can't redeem them: {}.\n\
              Next: giftd codes import --product {} FILE.csv\n",
-            names.join(", "),
+            few(&names),
             first.product_id
         );
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::codes::without_codes;
-use super::output::{Failure, Output};
+use super::output::{Failure, Output, few};
 use super::schedule::{self, Comparison};
 use crate::clock::Clock;
 use crate::keys::{self, Keys};
@@ -294,7 +294,7 @@ async fn look_at_codes(store: &dyn Store, findings: &mut Findings) {
         Ok(Some(cards)) if cards.is_empty() => findings.ok("codes", "there are some of each listed branded card"),
         Ok(Some(cards)) => findings.warn(
             "codes",
-            format!("recipients in production can't redeem gifts of cards without codes: {}", some(&cards)),
+            format!("recipients in production can't redeem gifts of cards without codes: {}", few(&cards)),
             "giftd codes import --product ID FILE.csv",
         ),
         Err(error) => findings.fail("codes", error, "see database"),
@@ -309,16 +309,6 @@ async fn cards_without_codes(store: &dyn Store) -> Result<Option<Vec<String>>, S
     }
     let stock = store.stock().await?;
     Ok(Some(without_codes(&catalog, &stock).into_iter().map(|card| card.product_id.clone()).collect()))
-}
-
-/// The first few of many.
-fn some(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 /// Whether waiting orders still go out at their local time: a new version of giftd may know other time zone rules.

@@ -67,6 +67,16 @@ pub fn table<const N: usize>(names: [&str; N], rows: impl IntoIterator<Item = [S
     table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned() + "\n").collect()
 }
 
+/// The first few of many names.
+pub fn few(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// Why a command is not done. Nothing happened, unless it says otherwise.
 #[derive(Debug)]
 pub struct Failure {

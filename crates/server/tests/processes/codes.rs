@@ -29,7 +29,7 @@ async fn codes(bed: Bed) {
     assert_eq!(import(&bed, "10042", &text).json(), json!({"imported": 3, "skipped": 1}));
     assert_eq!(import(&bed, "10042", &text).json(), json!({"imported": 0, "skipped": 4}));
     let more = bed.run_with(&["codes", "import", "--product", "10042", "-"], "code,pin,faceValue\nB,,25\nD,,25\n");
-    assert!(more.code == 0 && more.stdout.starts_with("1 codes of 10042"), "{more:?}");
+    assert!(more.code == 0 && more.stdout.starts_with("1 code of 10042"), "{more:?}");
     assert!(more.stdout.contains("1 skipped"), "{more:?}");
     // Another card may have the same code.
     assert_eq!(import(&bed, "20001", "code,pin,faceValue\nB,,5000\n").json(), json!({"imported": 1, "skipped": 0}));
