@@ -95,7 +95,14 @@ fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/catalog/choice-cards/{productId}", "catalog.read", Others::Shared),
         get("/api/v1/balance", "balance.read", Others::OwnBalance),
         get("/api/v1/balance/ledger", "balance.read", Others::OwnBalance),
+        post(
+            "/api/v1/orders/test-email",
+            "orders.write",
+            json!({"email": "me@example.com", "productId": "10042", "amount": 50, "emailSubject": "A gift", "senderName": "Acme"}),
+            Others::Shared,
+        ),
         get("/api/v1/sandbox/clock", "orders.read", Others::Sandbox),
+        get("/api/v1/sandbox/mails", "orders.read", Others::Sandbox),
         post("/api/v1/sandbox/clock", "orders.write", json!({"advance": "PT1S"}), Others::Sandbox),
     ]
 }

@@ -20,5 +20,7 @@ mod resend;
 mod reward_links;
 mod rules;
 mod sandbox_clock;
+mod sandbox_mails;
 mod templates;
+mod test_email;
 mod tokens;
