@@ -101,6 +101,7 @@ promises! {
         planted_differences_in_refunds_and_redemptions_are_found
         planted_differences_in_codes_and_events_are_found
         the_books_balance_also_while_money_moves
+        whatever_happens_at_once_on_two_nodes_the_books_balance
         the_books_balance_also_while_gifts_are_canceled_redeemed_and_expire
     }
     place {

@@ -2,17 +2,17 @@
 
 use giftd_domain::gifts::redemption::{NewCode, RedemptionId, Supplied};
 use giftd_domain::history::Days;
-use giftd_domain::ids::AccountId;
+use giftd_domain::ids::{AccountId, OrderId};
 use giftd_domain::ledger::{Entry, EntryType, Postings};
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::place::PlaceOrder;
-use giftd_store::{OperatorEntry, OperatorOutcome};
+use giftd_store::{OperatorEntry, OperatorOutcome, Work};
 use jiff::SignedDuration;
 
 use crate::bed::Bed;
 use crate::world::{
-    A_MONTH, Dice, World, after, at_once, choosing, code, costing, entropy, failed, gift_key, instant, now, redeeming,
-    retry, scheduled, sent,
+    A_MONTH, Dice, World, after, at_once, choosing, code, costing, days_before, entropy, failed, gift_key, instant,
+    now, redeeming, resending, retry, scheduled, sent,
 };
 
 // --- operator entries ---
@@ -512,6 +512,85 @@ pub async fn the_books_balance_also_while_gifts_are_canceled_redeemed_and_expire
     // 70 % of 700 and of 999 cents come back.
     assert_eq!(world.balances().await.issued, 8 * (1_999 - 490 - 699));
     world.verify().await;
+}
+
+/// One thing that may happen to one of the orders. Whoever is late is refused; nothing may break.
+async fn something(node: &World, dice: &mut Dice, orders: &[OrderId], id: u128) {
+    let order = *dice.pick(orders);
+    let at = after(i64::try_from(dice.below(600)).expect("seconds"));
+    let gift = gift_key(node.production, order, u32::try_from(1 + dice.below(4)).expect("a position"));
+    match dice.below(8) {
+        0 | 1 => {
+            let claimed = node.claim(at + A_MONTH * 2, 7).await;
+            let outcomes = claimed.iter().map(|delivery| match dice.below(4) {
+                0 => failed(delivery, at),
+                1 => retry(delivery, at, at),
+                _ => sent(delivery, at),
+            });
+            node.settle(outcomes.collect(), at).await;
+        }
+        2 => drop(node.cancel(node.production, order, at).await),
+        3 => {
+            let mut entries = [("r3@example.com", None), ("r1@example.com", None), ("r2@example.com", None)];
+            entries.rotate_left(usize::try_from(dice.below(3)).expect("an index"));
+            node.resend(resending(node.production, order, &entries, at)).await;
+        }
+        4 | 5 => {
+            let cost = 1 + i64::try_from(dice.below(400)).expect("cents");
+            node.reserve(redeeming(gift, id, cost, at)).await;
+            let supplied = dice.sometimes(60, Supplied::Code(code("code"))).unwrap_or(Supplied::Refused);
+            node.supply(gift, id, supplied, at + A_MONTH * i32::try_from(dice.below(2)).expect("a month")).await;
+        }
+        6 => drop(node.store.request_verification(gift, 1, at).await.expect("an answer")),
+        _ => drop(node.turn_group(Work::Everyone, after(300) + A_MONTH, &days_before(&[7])).await),
+    }
+}
+
+pub async fn whatever_happens_at_once_on_two_nodes_the_books_balance(bed: Bed) {
+    let world = World::new(&bed).await;
+    let nodes = [world.clone(), world.on_another_node(&bed).await];
+    let mut orders = Vec::new();
+    for key in 0..12 {
+        let command = choosing(world.production, &format!("order {key}"), &[1_000, 999, 1, 333]);
+        let waits = PlaceOrder { timing: scheduled(now() + A_MONTH * 2), ..command.clone() };
+        let command = if key % 3 == 0 { waits } else { command };
+        orders.push(world.place(command).await.summary.order_id);
+    }
+    at_once((0..6_u64).map(|task| {
+        let (node, orders) = (nodes[usize::from(task % 2 == 1)].clone(), orders.clone());
+        async move {
+            let mut dice = Dice::new(task);
+            for round in 0..60 {
+                something(&node, &mut dice, &orders, u128::from(task * 1_000 + round)).await;
+            }
+        }
+    }))
+    .await;
+    world.verify().await;
+
+    // All comes to an end: every mail is sent, every gift expires, and no cent is missing.
+    let end = now() + A_MONTH * 12;
+    world.deliver_all(end).await;
+    world.turn(end + A_MONTH).await;
+    world.verify().await;
+    let (mut spent, mut returned) = (0, 0);
+    for order in orders {
+        let order = world.order(order).await;
+        for gift in order.gifts {
+            if order.summary.status == OrderStatus::Canceled {
+                assert_eq!((gift.redeemed, gift.reserved, gift.voided, gift.refunded), (0, 0, 0, None));
+                continue;
+            }
+            assert_eq!((gift.redeemed + gift.voided, gift.reserved), (gift.cost, 0), "{gift:?}");
+            let refund = (gift.voided * 7 + 5) / 10;
+            assert_eq!(gift.refunded.unwrap_or(0), refund, "{gift:?}");
+            spent += gift.cost;
+            returned += refund;
+        }
+    }
+    let balances = world.balances().await;
+    assert_eq!((balances.pending, balances.issued), (0, spent - returned));
+    assert_eq!(balances.available, -balances.funding - spent + returned);
 }
 
 pub async fn the_books_balance_also_while_money_moves(bed: Bed) {
