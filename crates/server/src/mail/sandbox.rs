@@ -81,7 +81,11 @@ pub async fn keep(
     };
     match giftd.store.keep_mails(account, vec![captured], giftd.clock.now(), giftd.clock.entropy()).await {
         Ok(()) => Outcome::Sent,
-        Err(error) => Outcome::our_fault(&format!("the mail can't be kept in the database: {error}")),
+        Err(error) => {
+            // Clients read the outcome: what the database said is for the log.
+            tracing::warn!(%error, "a sandbox's mail can't be kept in the database");
+            Outcome::transient("the sandbox's mail can't be kept at the moment")
+        }
     }
 }
 

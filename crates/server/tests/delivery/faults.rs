@@ -103,3 +103,24 @@ async fn a_server_that_stalls_is_given_up_within_half_the_lease() {
     assert!(error.as_deref().is_none_or(|error| error.contains("not sent within 0.8 s")), "{error:?}");
     assert_eq!(node.complete(id).await.gifts[0].delivery_attempts, 2);
 }
+
+#[tokio::test]
+async fn a_server_that_stalls_on_some_mails_holds_up_nobody_else() {
+    let bed = Bed::new().await;
+    for email in addresses(4) {
+        bed.sink.for_recipient(&email, Reply::Stall);
+    }
+    let node = bed.start(bed.settings(), Environment::Production).await;
+    let stalled = node.place(&bed.clock, &addresses(4)).await;
+    let others: Vec<String> = (1..=40).map(|number| format!("other{number}@example.com")).collect();
+    let begun = bed.clock.elapsed();
+    let id = node.place(&bed.clock, &others).await;
+    let order = node.complete(id).await;
+    assert!(order.gifts.iter().all(|gift| gift.delivery_attempts == 1));
+    // A mail may take 24 s of its lease: none of these waited for one.
+    let took = bed.clock.elapsed() - begun;
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let waiting = node.order_when(stalled, |_| true).await;
+    assert_eq!(waiting.summary.status, OrderStatus::InProgress);
+    assert!(waiting.gifts.iter().all(|gift| gift.delivery_status == DeliveryStatus::Pending));
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use giftd::links;
 use giftd_domain::access::Environment;
 use giftd_domain::gifts::{DeliveryStatus, expires_at};
+use giftd_domain::schedule::SendTiming;
 
 use crate::bed::{Bed, COST, DEADLINE, addresses, order, place, scheduled};
 
@@ -117,4 +118,55 @@ async fn a_stopping_node_sends_and_settles_what_it_has_in_hand() {
     let order = store.order(account, id).await.expect("an answer").expect("the order");
     let sent = order.gifts.iter().filter(|gift| gift.delivery_status == DeliveryStatus::Sent).count();
     assert_eq!(sent, bed.sink.count(), "each mail that went out is settled");
+}
+
+#[tokio::test]
+async fn mails_to_the_relay_are_signed_and_captured_ones_are_not() {
+    let bed = Bed::new().await;
+    let pem = include_str!("../../src/mail/test_keys/rsa-pkcs8.pem");
+    let settings = giftd::settings::Settings { dkim_key: Some(giftd::settings::Secret::new(pem)), ..bed.settings() };
+    let node = bed.start(settings, Environment::Production).await;
+    let id = node.place(&bed.clock, &addresses(1)).await;
+    node.complete(id).await;
+    let sandbox = crate::bed::funded(node.store().as_ref(), &bed.clock, Environment::Sandbox).await;
+    place(node.store().as_ref(), order(&bed.clock, sandbox, &addresses(1), SendTiming::Immediate)).await;
+    node.running.giftd.wake.notify_one();
+    let begun = bed.clock.elapsed();
+    while bed.captured().is_empty() {
+        assert!(bed.clock.elapsed() - begun < DEADLINE);
+        bed.clock.sleep(Duration::from_millis(10)).await;
+    }
+    let [relayed] = bed.sink.mails().try_into().expect("one mail");
+    let signature = "DKIM-Signature: v=1; a=rsa-sha256; d=giftd.example; s=giftd; c=relaxed/relaxed;";
+    let mut lines = relayed.data.replace("\r\n ", " ");
+    lines.make_ascii_lowercase();
+    assert!(lines.contains(&signature.to_ascii_lowercase()), "{}", relayed.data);
+    assert!(bed.captured().iter().all(|mail| !mail.contains("DKIM-Signature")));
+}
+
+#[tokio::test]
+async fn a_bad_dkim_key_is_told_before_anything_is_made() {
+    let bed = Bed::new().await;
+    let key = Some(giftd::settings::Secret::new("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----"));
+    let settings = giftd::settings::Settings { dkim_key: key, ..bed.settings() };
+    let refused = giftd::serve::start(settings, bed.clock.clone()).await.err().expect("refused").to_string();
+    assert!(refused.starts_with("GIFTD_DKIM_KEY is not an RSA") && refused.contains("openssl genpkey"), "{refused}");
+    assert!(!refused.contains("hunter2"));
+    assert!(!bed.folder.path().join("giftd.db").exists());
+}
+
+#[tokio::test]
+async fn the_organizations_logo_and_postal_line_are_in_its_mails() {
+    let bed = Bed::new().await;
+    let node = bed.start(bed.settings(), Environment::Production).await;
+    let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="2" height="1"><rect width="2" height="1"/></svg>"#;
+    let png = giftd::mail::logo::to_png(svg.as_bytes()).expect("a logo");
+    let organization = node.account().await.organization_id;
+    assert!(node.store().set_logo(organization, Some(png)).await.expect("an answer"));
+    assert!(node.store().set_postal_line(organization, Some("Acme, 1 Main Street")).await.expect("an answer"));
+    let id = node.place(&bed.clock, &addresses(1)).await;
+    node.complete(id).await;
+    let [mail] = bed.sink.mails().try_into().expect("one mail");
+    assert!(mail.data.contains("Content-Type: image/png") && mail.data.contains("Content-ID: <logo."), "{}", mail.data);
+    assert_eq!(mail.data.matches("Acme, 1 Main Street").count(), 2, "in both parts");
 }

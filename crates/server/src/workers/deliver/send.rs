@@ -110,7 +110,10 @@ async fn make_and_send(
     let Some(to) = &delivery.recipient.email else { return Outcome::Sent };
     let look = match giftd.sender_look(delivery.account_id).await {
         Ok(look) => look.unwrap_or_default(),
-        Err(error) => return Outcome::Transient { text: format!("the sender can't be looked up: {error}") },
+        Err(error) => {
+            tracing::warn!(%error, gift = %delivery.gift, "the sender of a mail can't be looked up");
+            return Outcome::Transient { text: "the mail can't be made at the moment".to_owned() };
+        }
     };
     let mail = gift_mail(giftd, mail_from, delivery, to, look, now);
     let about = About { account: delivery.account_id, order: Some(delivery.gift.order), attempts: delivery.attempts };
