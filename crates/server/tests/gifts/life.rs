@@ -194,6 +194,35 @@ async fn live(bed: Bed) {
     assert!(machine.elapsed() - begun < DEADLINE, "180 days in a minute");
 }
 
+#[test]
+fn what_is_placed_just_before_the_clock_is_moved_is_dated_by_its_own_instant_on_sqlite() {
+    on(Database::Sqlite, placed_just_before);
+}
+
+#[test]
+fn what_is_placed_just_before_the_clock_is_moved_is_dated_by_its_own_instant_on_postgres() {
+    on(Database::Postgres, placed_just_before);
+}
+
+async fn placed_just_before(bed: Bed) {
+    let life = Life::begin(&bed).await;
+    for round in 0..5 {
+        let (key, at_once) = (round.to_string(), json!({"type": "IMMEDIATE"}));
+        let placed = life.place(BRANDED, &key, &at_once, &[("alice@example.com", 50)]).await;
+        life.advance("P31D").await;
+        let order = life.order(&placed).await;
+        let alice = gift(&order, "alice@example.com");
+        let waited = instant(&alice["sentAt"]).duration_since(instant(&order["createdAt"]));
+        assert!(waited < SignedDuration::from_secs(5), "not when a worker's claim ends: {order:#}");
+        assert_eq!(
+            (alice["redemptionStatus"].as_str(), alice["refundedAmount"].as_f64()),
+            (Some("EXPIRED"), Some(35.0))
+        );
+    }
+    life.balance(992_500, 0).await;
+    life.node.stop().await;
+}
+
 /// A node, and what an integrator and the recipients do with it.
 struct Life {
     node: Running,

@@ -221,6 +221,35 @@ async fn taken_over_by_itself(bed: Bed) {
 }
 
 #[test]
+fn a_mail_that_a_node_cannot_capture_waits_where_the_clock_stands_and_does_not_fail() {
+    on(Database::Sqlite, async |bed: Bed| {
+        let giftd = bed.node(Clock::system()).await;
+        let now = giftd.clock.now();
+        let account = sent_gift(&giftd, given(now)).await.account;
+        let at = now + HOUR;
+        let id = scheduled_order(&giftd, account, "waits", at, 2).await;
+        // A file where the folder of captured mails belongs.
+        let mail = giftd.settings.maildir();
+        std::fs::create_dir_all(mail.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&mail, "in the way").expect("written");
+        let begun = giftd.store.begin_move(account, HOUR * 48, now).await.expect("an answer").expect("begun");
+        let moving = giftd.moves.go_on(&giftd, account, begun);
+        until("the clock stands at the order", async || (clock(&giftd, account).await.time(now) == at).then_some(()))
+            .await;
+        // Each attempt renews the claim, and there are twenty in a second.
+        let lease_end = async || clock(&giftd, account).await.moving.expect("it moves").lease_end;
+        let first = lease_end().await;
+        let later = first + SignedDuration::from_millis(200);
+        until("it was tried again and again", async || (lease_end().await > later).then_some(())).await;
+        assert_eq!(order(&giftd, account, id).await.gifts[0].delivery_status, DeliveryStatus::Pending);
+        std::fs::remove_file(&mail).expect("removed");
+        moving.await.expect("it arrives");
+        all_sent_once_at_their_instant(&giftd, account, &[(id, at)]).await;
+        balanced(giftd.store.as_ref()).await;
+    });
+}
+
+#[test]
 fn whatever_moves_in_one_sandbox_nothing_moves_elsewhere_on_sqlite() {
     on(Database::Sqlite, nothing_elsewhere);
 }

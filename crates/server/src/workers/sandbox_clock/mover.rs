@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use giftd_domain::Timestamp;
 use giftd_domain::account::{AccountClock, ClockMove};
-use giftd_domain::gifts::{ClaimedDelivery, MailKind};
+use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, MailKind};
 use giftd_domain::ids::AccountId;
 use giftd_domain::limits;
-use giftd_store::{Due, StoreError, Work};
+use giftd_store::{Due, SettleDelivery, StoreError, Work};
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
+use crate::mail::sandbox::Rehearsal;
 use crate::mail::{MailFrom, Sender};
 use crate::serve;
 use crate::settings::Settings;
@@ -23,6 +24,9 @@ use crate::workers::deliver;
 const TOGETHER: SignedDuration = SignedDuration::from_secs(1);
 /// How long one claim of the move is relied on before it is renewed.
 const RELIED_ON: Duration = Duration::from_secs(limits::CLOCK_LEASE_SECONDS.unsigned_abs() / 3);
+/// How long mails that workers had in hand when the move began have to be settled, so that they are dated by when
+/// they were sent.
+const IN_HAND: Duration = Duration::from_secs(1);
 /// How long to wait where the database or another node's transaction has to be waited for.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -33,10 +37,12 @@ pub struct Mover {
     /// As it was when the move began.
     clock: AccountClock,
     claim: i64,
-    /// All that was due before has happened.
+    /// Where the clock stands: all that was due before has happened.
     reached: Timestamp,
     /// Where the move ends.
     end: Timestamp,
+    /// When this node began, by both its clocks.
+    begun: (Timestamp, Duration),
     /// When the claim was last renewed ([`crate::clock::Clock::elapsed`]).
     renewed: Duration,
     /// When the move last came nearer to its end.
@@ -59,9 +65,9 @@ impl Mover {
     /// None where the clock isn't moving.
     pub fn new(giftd: Arc<Giftd>, account: AccountId, clock: AccountClock) -> Option<Self> {
         let ClockMove { at, target, claim, .. } = clock.moving?;
-        let now = giftd.clock.elapsed();
+        let (begun, now) = (giftd.clock.now(), giftd.clock.elapsed());
         let (reached, end) = (clock.node_time(at), clock.node_time(target));
-        Some(Self { giftd, account, clock, claim, reached, end, renewed: now, went: now })
+        Some(Self { giftd, account, clock, claim, reached, end, begun: (begun, now), renewed: now, went: now })
     }
 
     /// Moves the clock until it has arrived, someone else goes on, `stop`, or nothing helps; then another node
@@ -120,12 +126,14 @@ impl Mover {
             let ended = giftd.store.end_move(self.account, self.claim, giftd.clock.now()).await?;
             return Ok(if ended { Step::Arrived } else { Step::Lost });
         };
+        if due.first_mail == Some(first) && self.may_be_in_hand(first) {
+            return Ok(Step::Waits);
+        }
         // What was ordered since the clock came here is due at once.
         let at = first.max(self.reached);
         let turns = due.first_turn.is_some_and(|turn| turn <= at);
         let until = if turns { self.turn_until(at, due) } else { at };
-        self.reached = until;
-        if !self.stand().await? {
+        if !self.stand(until).await? {
             return Ok(Step::Lost);
         }
         let mut happened = 0;
@@ -139,24 +147,33 @@ impl Mover {
         Ok(if happened > 0 { Step::Went } else { Step::Waits })
     }
 
+    /// Whether a mail that waits until `until` may be one that a worker claimed just before the move began.
+    fn may_be_in_hand(&self, until: Timestamp) -> bool {
+        let (now, elapsed) = self.begun;
+        let lease = SignedDuration::try_from(self.giftd.settings.delivery_lease).unwrap_or(SignedDuration::MAX);
+        let wait = until.duration_since(now);
+        wait.is_positive() && wait <= lease && self.giftd.clock.elapsed().saturating_sub(elapsed) < IN_HAND
+    }
+
     /// Up to when gifts turn together from `at` on: not past a mail, which may change what they turn to.
     fn turn_until(&self, at: Timestamp, due: Due) -> Timestamp {
         let together = at.saturating_add(TOGETHER).unwrap_or(Timestamp::MAX).min(self.end);
         due.first_mail.map_or(together, |mail| together.min(mail)).max(at)
     }
 
-    /// Sets the clock to where it is, and renews the claim. Whether the claim is still the latest.
-    async fn stand(&mut self) -> Result<bool, StoreError> {
-        let (clock, shown) = (&self.giftd.clock, self.clock.shown_at(self.reached));
+    /// Sets the clock to `at` and renews the claim. Whether the claim is still the latest.
+    async fn stand(&mut self, at: Timestamp) -> Result<bool, StoreError> {
+        let (clock, shown) = (&self.giftd.clock, self.clock.shown_at(at));
         let asked = clock.elapsed();
         let is_ours = self.giftd.store.step_clock(self.account, self.claim, shown, clock.now()).await?;
-        self.renewed = asked;
+        (self.reached, self.renewed) = (at, asked);
         Ok(is_ours)
     }
 
     /// Whether the move is still this node's to make: asks only now and then.
     async fn is_ours(&mut self) -> Result<bool, StoreError> {
-        if self.giftd.clock.elapsed().saturating_sub(self.renewed) < RELIED_ON { Ok(true) } else { self.stand().await }
+        let is_fresh = self.giftd.clock.elapsed().saturating_sub(self.renewed) < RELIED_ON;
+        if is_fresh { Ok(true) } else { self.stand(self.reached).await }
     }
 
     /// Turns the gifts whose instant is `until` or before. How many; none where the move is no longer ours.
@@ -190,18 +207,23 @@ impl Mover {
             if claimed.is_empty() {
                 return Ok(Some(mails));
             }
-            let mut settlements = Vec::with_capacity(claimed.len());
+            let (mut settlements, mut troubled) = (Vec::with_capacity(claimed.len()), false);
             for delivery in &claimed {
                 if !self.is_ours().await? {
                     return Ok(None);
                 }
                 let at = instant(delivery, until);
-                settlements.push(deliver::attempt(&self.giftd, sender, mail_from, delivery, at).await);
+                let attempt = deliver::attempt(&self.giftd, sender, mail_from, delivery, at).await;
+                if is_real_trouble(delivery, &attempt) {
+                    troubled = true;
+                } else {
+                    settlements.push(attempt);
+                }
             }
             let settled = store.settle_deliveries(settlements, &settings.reminders, until, clock.entropy()).await?;
             mails = mails.saturating_add(settled.settled);
             metrics::counter!("giftd_orders_completed_total").increment(settled.completed_orders);
-            if claimed.len() < limits::CLAIM_DELIVERIES as usize {
+            if troubled || claimed.len() < limits::CLAIM_DELIVERIES as usize {
                 return Ok(Some(mails));
             }
         }
@@ -216,6 +238,14 @@ fn instant(delivery: &ClaimedDelivery, until: Timestamp) -> Timestamp {
         MailKind::Reminder if delivery.attempts == 0 => delivery.due_at.min(until),
         MailKind::Gift | MailKind::Reminder | MailKind::Verification => until,
     }
+}
+
+/// Whether a mail wasn't captured for trouble of this node, and not as its address rehearses: that doesn't pass by
+/// moving a clock, so that the mail stays due where the clock stands.
+fn is_real_trouble(delivery: &ClaimedDelivery, attempt: &SettleDelivery) -> bool {
+    let to = delivery.recipient.email.as_deref().unwrap_or_default();
+    !matches!(attempt.settlement.outcome, DeliveryOutcome::Sent { .. })
+        && Rehearsal::of(delivery.environment, to).is_none()
 }
 
 fn lease() -> Duration {
