@@ -129,7 +129,8 @@ pub(super) async fn kept_mails(
     let (to, order) = (to.map(folded), order.map(|order| order.to_string()));
     let mut ids: Vec<Uuid> = Vec::new();
     for row in &connection.query(&find, &[&account.0, &uuid(oldest(now)), &order]).await? {
-        if to.as_ref().is_none_or(|to| row.value("recipient").is_ok_and(|recipient: &str| folded(recipient) == *to)) {
+        let recipient: &str = row.value("recipient")?;
+        if to.as_ref().is_none_or(|to| folded(recipient) == *to) {
             ids.push(row.value("mail_id")?);
         }
     }

@@ -62,7 +62,8 @@ pub(super) async fn redemptions(connection: &Connection, gift: GiftKey) -> Resul
     rows.iter().map(redemption).collect()
 }
 
-async fn redemption_of(
+/// Holds a redemption's row until the transaction ends, which holds its gift.
+async fn hold_redemption(
     connection: &Connection,
     gift: GiftKey,
     id: RedemptionId,
@@ -70,7 +71,7 @@ async fn redemption_of(
     let statement = connection
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM redemptions
-             WHERE account_id = $1 AND order_id = $2 AND position = $3 AND redemption_id = $4"
+             WHERE account_id = $1 AND order_id = $2 AND position = $3 AND redemption_id = $4 FOR NO KEY UPDATE"
         ))
         .await?;
     let (order, position) = (uuid(gift.order), i64::from(gift.position));
@@ -84,7 +85,7 @@ pub(super) async fn reserve(connection: &Connection, command: &Reserve) -> Resul
     let Some(mut of) = gifts::hold(connection, key).await? else {
         return Ok(Reserved::Refused(NotRedeemable::Unknown));
     };
-    if let Some(known) = redemption_of(connection, key, command.id).await? {
+    if let Some(known) = hold_redemption(connection, key, command.id).await? {
         return Ok(Reserved::Known(known));
     }
     let at = kept(of.clock.time(command.now))?;
@@ -145,7 +146,7 @@ pub(super) async fn settle_redemption(
         Supplied::Refused => accounts::hold(connection, &[key.account_id.0]).await?,
     };
     let Some(mut of) = gifts::hold(connection, key).await? else { return Ok(None) };
-    let Some(mut redemption) = redemption_of(connection, key, id).await? else { return Ok(None) };
+    let Some(mut redemption) = hold_redemption(connection, key, id).await? else { return Ok(None) };
     if redemption.state != RedemptionState::Reserved {
         if redemption.state == RedemptionState::Released && matches!(supplied, Supplied::Code(_)) {
             codes::put_back(connection, id).await?;
