@@ -106,6 +106,10 @@ pub const GUESSES_A_MINUTE: u32 = 20;
 pub const SUPPLIER_SECONDS: u64 = 10;
 /// Seconds after which the page of a code that is being prepared looks again.
 pub const CODE_LOOK_AGAIN_SECONDS: u64 = 5;
+/// Redemptions of a gift that its supplier may refuse in [`REFUSAL_MINUTES`]; more aren't asked for.
+pub const REFUSALS_SHORTLY: usize = 10;
+/// Minutes in which refusals count.
+pub const REFUSAL_MINUTES: i64 = 10;
 /// Bytes of a form of a recipient's page; a real one has some 300.
 pub const RECIPIENT_FORM_BYTES: usize = 4 * 1024;
 /// Brands on one page of a choice gift.

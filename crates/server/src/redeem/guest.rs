@@ -68,12 +68,12 @@ impl Guest {
 
     /// The page for a database that didn't do it.
     pub fn failed(&self, error: StoreError) -> Refusal {
-        match error {
-            StoreError::Unavailable(_) | StoreError::Full => {
+        match Why::from(&error) {
+            Why::Unavailable => {
                 tracing::warn!(%error, "a recipient's page can't be made");
                 self.refuse(Why::Unavailable)
             }
-            StoreError::Schema(_) | StoreError::Broken(_) => self.broken(error),
+            _ => self.broken(error),
         }
     }
 

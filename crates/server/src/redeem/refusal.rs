@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use giftd_domain::gifts::redemption::NotRedeemable;
 use giftd_domain::limits;
+use giftd_store::StoreError;
 use minijinja::{Value, context};
 
 use super::language::Language;
@@ -73,6 +74,15 @@ impl From<NotRedeemable> for Why {
             NotRedeemable::Expired => Self::Expired,
             // Whoever has used all of it has its page.
             NotRedeemable::Used | NotRedeemable::TooMuch { .. } => Self::TooMuch,
+        }
+    }
+}
+
+impl From<&StoreError> for Why {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Full => Self::Unavailable,
+            StoreError::Schema(_) | StoreError::Broken(_) => Self::Broken,
         }
     }
 }
@@ -180,5 +190,56 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use strum::VariantArray as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_refusal_has_its_status_and_its_words_in_each_language() {
+        let seven = Duration::from_secs(7 * 60);
+        let with_codes = Why::ExpiredWithCodes { action: "/r/x/verification".to_owned(), csrf: "c".to_owned() };
+        let mut seen = std::collections::BTreeSet::new();
+        for (why, status, retry_after) in [
+            (Why::Unknown, 404, None),
+            (Why::Dead, 404, None),
+            (Why::NotYet, 404, None),
+            (Why::Canceled, 410, None),
+            (Why::Expired, 410, None),
+            (with_codes, 410, None),
+            (Why::LinkUsed, 410, None),
+            (Why::LinkTooOld, 410, None),
+            (Why::OutOfStock { choice: false }, 409, None),
+            (Why::OutOfStock { choice: true }, 409, None),
+            (Why::NotOffered, 409, None),
+            (Why::TooMuch, 409, None),
+            (Why::TooManyMails(seven), 429, Some("420")),
+            (Why::Guessing(Duration::from_millis(1)), 429, Some("1")),
+            (Why::Forged, 403, None),
+            (Why::BadForm(StatusCode::PAYLOAD_TOO_LARGE), 413, None),
+            (Why::from(&StoreError::Full), 503, Some("60")),
+            (Why::from(&StoreError::Unavailable("x".into())), 503, Some("60")),
+            (Why::from(&StoreError::Broken("secret".into())), 500, None),
+        ] {
+            for &language in Language::VARIANTS {
+                let response = Refusal::new(language, why.clone()).back_to("/r/x".to_owned()).into_response();
+                assert_eq!(response.status(), status, "{why:?}");
+                let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().expect("ASCII"));
+                assert_eq!(header, retry_after, "{why:?}");
+                let body = response.into_body().collect().await.expect("a body").to_bytes();
+                let html = String::from_utf8(body.to_vec()).expect("UTF-8");
+                assert_eq!(html.matches("<h1>").count(), 1, "{why:?} {language:?}");
+                assert!(html.contains("href=\"/r/x\"") && !html.contains("secret"), "{why:?}: {html}");
+                assert_eq!(html.contains("<form"), matches!(why, Why::ExpiredWithCodes { .. }), "{why:?}");
+                seen.insert(html);
+            }
+        }
+        // Only the two of a busy database, and of a form that is bad or forged, may look alike.
+        assert!(seen.len() >= 17 * Language::VARIANTS.len(), "{}", seen.len());
     }
 }

@@ -8,6 +8,8 @@ use axum::extract::State;
 use axum::response::Response;
 use giftd_domain::gifts::redemption::{NotRedeemable, Redemption, RedemptionId, RedemptionState, Reserve, Reserved};
 use giftd_domain::money::Money;
+use giftd_domain::{Timestamp, limits};
+use jiff::SignedDuration;
 
 use super::code;
 use super::form::{Form, Purpose};
@@ -38,6 +40,9 @@ pub async fn take(State(giftd): State<Arc<Giftd>>, guest: Guest, body: Body) -> 
     if visit.at_hand.gift.open() == 0 {
         return Ok(see_other(&visit.path()));
     }
+    if refused_shortly(&visit) >= limits::REFUSALS_SHORTLY {
+        return Err(code::out_of_stock(&visit));
+    }
     let command = match wish(&giftd, &guest, &visit, &form, id).await? {
         Wish::Reserve(command) => command,
         Wish::Ask(response) => return Ok(response),
@@ -48,6 +53,13 @@ pub async fn take(State(giftd): State<Arc<Giftd>>, guest: Guest, body: Body) -> 
         Reserved::Refused(NotRedeemable::Used) => Ok(see_other(&visit.path())),
         Reserved::Refused(why) => Err(visit.refuse(why.into()).back_to(visit.path())),
     }
+}
+
+/// Redemptions of the last minutes that the supplier refused: each is a row for ever, and nobody needs many.
+fn refused_shortly(visit: &Visit<'_>) -> usize {
+    let since = visit.now.saturating_sub(SignedDuration::from_mins(limits::REFUSAL_MINUTES)).unwrap_or(Timestamp::MIN);
+    let released = visit.at_hand.redemptions.iter().filter(|one| one.state == RedemptionState::Released);
+    released.filter(|redemption| redemption.settled_at.is_some_and(|at| at > since)).count()
 }
 
 /// What a form comes to.

@@ -105,6 +105,23 @@ async fn out_of_stock_takes_nothing_and_works_once_there_is_a_code() {
 }
 
 #[tokio::test]
+async fn who_asks_again_and_again_without_stock_leaves_few_rows() {
+    let bed = Bed::new().await;
+    let gift = bed.give(STOCKED).await;
+    let mut browser = bed.opened(&gift).await;
+    for _ in 0..limits::REFUSALS_SHORTLY + 3 {
+        let page = browser.get(&gift.path()).await;
+        browser.submit(&page, "redeem-form", &[]).await.assert(409, "there is no code right now");
+    }
+    assert_eq!(bed.at_hand(&gift).await.redemptions.len(), limits::REFUSALS_SHORTLY);
+    bed.import_codes("10042", 5_000, &["CEDAR-1"]).await;
+    bed.advance(600);
+    let page = browser.get(&gift.path()).await;
+    let answer = browser.submit(&page, "redeem-form", &[]).await;
+    assert_eq!(browser.follow(&answer).await.codes(), ["CEDAR-1"]);
+}
+
+#[tokio::test]
 async fn a_code_whose_supplier_has_not_answered_is_being_prepared() {
     let bed = Bed::new().await;
     let gift = bed.give(BRANDED).await;

@@ -34,10 +34,8 @@
   Array.prototype.forEach.call(document.querySelectorAll('form[method="post"]'), function (form) {
     var sent = false;
     form.addEventListener('submit', function (event) {
-      if (sent) { event.preventDefault(); return; }
+      if (sent) { event.preventDefault(); }
       sent = true;
-      var button = form.querySelector('button');
-      if (button) { button.setAttribute('aria-disabled', 'true'); }
     });
     // Back from the next page, a form can be used again.
     window.addEventListener('pageshow', function () { sent = false; });
