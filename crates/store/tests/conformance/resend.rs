@@ -478,24 +478,26 @@ pub async fn an_app_moves_at_most_100_gifts_in_24_hours_whichever_the_order(bed:
     let shared = vec!["shared@example.com"; 60];
     let first = sent_to(&world, "first", &shared).await;
     let second = sent_to(&world, "second", &[vec![R1; 40], vec![R2; 1]].concat()).await;
+    let third = sent_to(&world, "third", &[R1]).await;
+    let by_another = |order, address, seconds| Resend {
+        client_id: "app_2".to_owned(),
+        ..resending(world.production, order, &[(address, Some("b@example.com"))], after(seconds))
+    };
+    assert_eq!(world.resend(by_another(third, R1, 5)).await, done(1), "which counts for the other app only");
     assert_eq!(resend(&world, first, &[("shared@example.com", Some(NEW))], 10).await, done(60));
     let before = world.order(second).await;
     let all = [(R1, Some(NEW)), (R2, Some(NEW))];
     assert_eq!(resend(&world, second, &all, 20).await, Resent::TooManyMoves);
     assert_eq!(world.order(second).await, before, "all or nothing");
     let rows = bed.number("SELECT count(*) FROM resends").await;
-    assert_eq!(rows, 60);
+    assert_eq!(rows, 61);
     assert_eq!(resend(&world, second, &[(R1, Some(NEW))], 30).await, done(40), "exactly 100");
     assert_eq!(resend(&world, second, &[(R2, Some(NEW))], 40).await, Resent::TooManyMoves);
     let answer = resend(&world, second, &[(R2, None)], 40).await;
     assert_eq!(answer, done(1), "to its own address it is no move");
     let retried = partly(0, &[("shared@example.com", SkipReason::AlreadyMoved)]);
     assert_eq!(resend(&world, first, &[("shared@example.com", Some(NEW))], 40).await, retried, "a retry moves nothing");
-    let other_app = Resend {
-        client_id: "app_2".to_owned(),
-        ..resending(world.production, second, &[(R2, Some("b@example.com"))], after(40))
-    };
-    assert_eq!(world.resend(other_app).await, done(1), "another app has its own");
+    assert_eq!(world.resend(by_another(second, R2, 40)).await, done(1), "another app has its own");
     assert_eq!(resend(&world, second, &[(NEW, Some(R1))], A_DAY + 9).await, Resent::TooManyMoves);
     assert_eq!(resend(&world, second, &[(NEW, Some(R1))], A_DAY + 11).await, done(40), "60 were 24 hours ago");
     world.verify().await;
