@@ -7,7 +7,7 @@ pub mod gift_mail;
 pub mod logo;
 pub mod maildir;
 pub mod message;
-mod personal;
+pub mod personal;
 pub mod sandbox;
 pub mod smtp;
 

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use giftd_domain::gifts::redemption::Redemption;
 use giftd_domain::limits;
+use giftd_store::StoreError;
 use minijinja::{Value, context};
 
 use super::cards::{about, about_unknown, branded, hue};
@@ -18,6 +19,7 @@ use super::offer::Offer;
 use super::refusal::{Refusal, Why};
 use super::visit::{Access, Visit};
 use super::written;
+use crate::mail::personal;
 use crate::state::Giftd;
 
 /// Shows the gift, or what may be known of it before the address is verified.
@@ -59,7 +61,7 @@ async fn open(giftd: &Giftd, guest: &Guest, visit: &Visit<'_>) -> Result<Respons
         let card = branded(giftd, &order.product_id).await.map_err(|error| guest.failed(error))?;
         Some(card.map_or_else(|| about_unknown(&order.card_name), |card| about(visit, &card)))
     };
-    let message = order.email_setting.message.as_deref().map(str::trim).filter(|message| !message.is_empty());
+    let message = message(giftd, visit).await.map_err(|error| guest.failed(error))?;
     let codes = Codes::of(giftd, guest, visit);
     let shown = context! {
         sender => order.email_setting.sender_name.as_str(),
@@ -81,6 +83,21 @@ async fn open(giftd: &Giftd, guest: &Guest, visit: &Visit<'_>) -> Result<Respons
         about,
     };
     visit.page("gift.html", StatusCode::OK, shown)
+}
+
+/// The order's message, else that of its template where it is still there, as in the gift's mail.
+async fn message(giftd: &Giftd, visit: &Visit<'_>) -> Result<Option<String>, StoreError> {
+    let (setting, recipient) = (&visit.at_hand.order.email_setting, &visit.at_hand.gift.recipient);
+    let message = match &setting.message {
+        Some(message) => Some(message.clone()),
+        None => {
+            let templates = giftd.store.templates(visit.at_hand.account_id).await?;
+            let template = templates.into_iter().find(|template| template.template_id == setting.template_id);
+            template.and_then(|template| template.content.message)
+        }
+    };
+    let filled = message.map(|message| personal::filled(&message, recipient).trim().to_owned());
+    Ok(filled.filter(|message| !message.is_empty()))
 }
 
 fn reveal(giftd: &Giftd, visit: &Visit<'_>) -> Value {

@@ -38,7 +38,7 @@ use tower::ServiceExt as _;
 
 /// When all this begins.
 pub const NOW: &str = "2026-11-22T18:00:00Z";
-pub const MESSAGE: &str = "Thank you for your hard work.\nSee you <soon>.";
+pub const MESSAGE: &str = "Thank you for your hard work, {{firstName}}.\nSee you <soon>.";
 pub const DAY: u64 = 24 * 3_600;
 
 pub struct Bed {

@@ -145,7 +145,7 @@ async fn a_reward_link_needs_no_verification() {
     let gift = bed.give(LINK).await;
     let mut browser = bed.browser();
     let page = browser.get(&gift.path()).await;
-    page.assert(200, "Thank you for your hard work.");
+    page.assert(200, "Thank you for your hard work, Alice.");
     assert!(!page.has_form("verification-form"));
     let answer = browser.submit(&page, "redeem-form", &[]).await;
     let code = browser.follow(&answer).await;

@@ -42,7 +42,7 @@ async fn from_the_link_to_the_mail_to_the_gift() {
     let cookie = verified.header("set-cookie");
     let (_, attributes) = cookie.split_once("; ").expect("attributes");
     assert_eq!(attributes, format!("Path={}; Max-Age=43200; HttpOnly; SameSite=Lax", gift.path()));
-    mail_reader.follow(&verified).await.assert(200, "Thank you for your hard work. See you <soon>.");
+    mail_reader.follow(&verified).await.assert(200, "Thank you for your hard work, Alice. See you <soon>.");
     mail_reader.get(&path).await.assert_leads_to(&gift.path());
 
     browser.get(&gift.path()).await.assert(200, "has a gift for you");
