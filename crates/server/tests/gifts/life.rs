@@ -20,10 +20,11 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::bed::{Bed, DEADLINE, Database, PRODUCT, balanced, on, until};
+use crate::bed::{Bed, DEADLINE, Database, PRODUCT, balanced, on, scheduled_order, until};
 
 const BRANDED: &str = "/api/v1/orders/branded-cards";
 const CHOICE: &str = "/api/v1/orders/choice-cards";
+const CLOCK: &str = "/api/v1/sandbox/clock";
 
 #[test]
 fn an_integrator_lives_through_180_days_and_the_books_balance_to_the_cent_on_sqlite() {
@@ -223,6 +224,28 @@ async fn placed_just_before(bed: Bed) {
     life.node.stop().await;
 }
 
+#[test]
+fn slow_a_move_past_more_than_5000_events_answers_at_once_and_goes_on_by_itself() {
+    on(Database::Sqlite, async |bed: Bed| {
+        let life = Life::begin(&bed).await;
+        let giftd = &life.node.giftd;
+        let account = giftd.app("app_life").await.expect("an answer").expect("the app").account_id;
+        let at = life.now().await + SignedDuration::from_hours(24);
+        let id = scheduled_order(giftd, account, "many", at, 5_001).await;
+        let body = json!({"advance": "P20D"});
+        let moved = life.api(Method::POST, CLOCK, Some(body.clone()), 202).await;
+        let begun = instant(&moved["data"]["now"]);
+        assert!(begun < at, "where it is, not where it will be: {moved}");
+        let refused = life.api(Method::POST, CLOCK, Some(body), 409).await;
+        assert_eq!(refused["error"], "CLOCK_MOVING");
+        until("the clock arrives", async || (life.now().await >= later(begun, 20)).then_some(())).await;
+        let order = giftd.store.order(account, id).await.expect("an answer").expect("the order");
+        assert!(order.gifts.iter().all(|gift| gift.sent_at == Some(at)), "each at its instant");
+        life.balance(1_000_000, 0).await;
+        life.node.stop().await;
+    });
+}
+
 /// A node, and what an integrator and the recipients do with it.
 struct Life {
     node: Running,
@@ -291,13 +314,13 @@ impl Life {
     }
 
     async fn now(&self) -> Timestamp {
-        instant(&self.get("/api/v1/sandbox/clock").await["data"]["now"])
+        instant(&self.get(CLOCK).await["data"]["now"])
     }
 
     /// Moves the clock; everything has happened when it answers.
     async fn advance(&self, by: &str) {
         let before = self.now().await;
-        let moved = self.api(Method::POST, "/api/v1/sandbox/clock", Some(json!({"advance": by})), 200).await;
+        let moved = self.api(Method::POST, CLOCK, Some(json!({"advance": by})), 200).await;
         assert!(instant(&moved["data"]["now"]) > before, "{moved}");
     }
 

@@ -1,6 +1,6 @@
 //! One move: whatever is due next happens, until nothing is due before the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use giftd_domain::Timestamp;
@@ -10,10 +10,11 @@ use giftd_domain::ids::AccountId;
 use giftd_domain::limits;
 use giftd_store::{Due, SettleDelivery, StoreError, Work};
 use jiff::SignedDuration;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::sandbox::Rehearsal;
-use crate::mail::{MailFrom, Sender};
+use crate::mail::{MailFrom, Post, Sender};
 use crate::serve;
 use crate::settings::Settings;
 use crate::state::Giftd;
@@ -76,13 +77,13 @@ impl Mover {
         let account = self.account.0;
         // A sandbox's mail is captured, so that no relay is set up.
         let settings = Settings { smtp_url: None, ..self.giftd.settings.clone() };
-        let (mut sender, mail_from) = match serve::mail(&settings) {
-            Ok((post, mail_from)) => (Sender::new(post), mail_from),
+        let way = match serve::mail(&settings) {
+            Ok(way) => Arc::new(way),
             Err(error) => return tracing::error!(account, %error, "a sandbox's clock can't be moved"),
         };
         let mut was_well = true;
         while !stop.is_cancelled() {
-            match self.step(&mut sender, &mail_from).await {
+            match self.step(&way).await {
                 Ok(Step::Went) => {
                     self.went = self.giftd.clock.elapsed();
                     was_well = true;
@@ -119,7 +120,7 @@ impl Mover {
     }
 
     /// Lets happen what is due next, at its instant.
-    async fn step(&mut self, sender: &mut Sender, mail_from: &MailFrom) -> Result<Step, StoreError> {
+    async fn step(&mut self, way: &Arc<(Post, MailFrom)>) -> Result<Step, StoreError> {
         let giftd = self.giftd.clone();
         let due = giftd.store.due_until(self.account, self.end).await?;
         let Some(first) = [due.first_mail, due.first_turn].into_iter().flatten().min() else {
@@ -142,7 +143,7 @@ impl Mover {
             happened += turned;
         }
         // Before `until` there are only mails of reminders that were just made due: each is dated by its own instant.
-        let Some(mailed) = self.mail(sender, mail_from, until).await? else { return Ok(Step::Lost) };
+        let Some(mailed) = self.mail(way, until).await? else { return Ok(Step::Lost) };
         happened += mailed;
         Ok(if happened > 0 { Step::Went } else { Step::Waits })
     }
@@ -191,12 +192,7 @@ impl Mover {
     }
 
     /// Sends the mails that are due at `until`, each once. How many; none where the move is no longer ours.
-    async fn mail(
-        &mut self,
-        sender: &mut Sender,
-        mail_from: &MailFrom,
-        until: Timestamp,
-    ) -> Result<Option<u64>, StoreError> {
+    async fn mail(&mut self, way: &Arc<(Post, MailFrom)>, until: Timestamp) -> Result<Option<u64>, StoreError> {
         let mut mails = 0_u64;
         while self.is_ours().await? {
             let Giftd { store, settings, clock, .. } = &*self.giftd.clone();
@@ -204,30 +200,49 @@ impl Mover {
             // Nobody else claims mails of this account, so that a claim needs no time of its own: a mail of a
             // move that is taken over is still due at its instant.
             let claimed = store.claim_deliveries(work, until, SignedDuration::ZERO, limits::CLAIM_DELIVERIES).await?;
-            if claimed.is_empty() {
+            let count = claimed.len();
+            if count == 0 {
                 return Ok(Some(mails));
             }
-            let (mut settlements, mut troubled) = (Vec::with_capacity(claimed.len()), false);
-            for delivery in &claimed {
-                if !self.is_ours().await? {
-                    return Ok(None);
-                }
-                let at = instant(delivery, until);
-                let attempt = deliver::attempt(&self.giftd, sender, mail_from, delivery, at).await;
-                if is_real_trouble(delivery, &attempt) {
-                    troubled = true;
-                } else {
-                    settlements.push(attempt);
-                }
-            }
+            let settlements = self.send(way, claimed, until).await;
+            let troubled = settlements.len() < count;
             let settled = store.settle_deliveries(settlements, &settings.reminders, until, clock.entropy()).await?;
             mails = mails.saturating_add(settled.settled);
             metrics::counter!("giftd_orders_completed_total").increment(settled.completed_orders);
-            if troubled || claimed.len() < limits::CLAIM_DELIVERIES as usize {
+            if troubled || count < limits::CLAIM_DELIVERIES as usize {
                 return Ok(Some(mails));
             }
         }
         Ok(None)
+    }
+
+    /// Sends claimed mails, some at a time: they are all of one moment. What became of each, but of those that met
+    /// real trouble.
+    async fn send(
+        &self,
+        way: &Arc<(Post, MailFrom)>,
+        claimed: Vec<ClaimedDelivery>,
+        until: Timestamp,
+    ) -> Vec<SettleDelivery> {
+        let waiting = Arc::new(Mutex::new(claimed.into_iter()));
+        let mut senders = JoinSet::new();
+        for _ in 0..self.giftd.settings.mail_concurrency {
+            let (giftd, way, waiting) = (self.giftd.clone(), way.clone(), waiting.clone());
+            senders.spawn(async move {
+                let (post, mail_from) = &*way;
+                let (mut sender, mut settlements) = (Sender::new(post.clone()), Vec::new());
+                let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+                while let Some(delivery) = next() {
+                    let at = instant(&delivery, until);
+                    let attempt = deliver::attempt(&giftd, &mut sender, mail_from, &delivery, at).await;
+                    if !is_real_trouble(&delivery, &attempt) {
+                        settlements.push(attempt);
+                    }
+                }
+                settlements
+            });
+        }
+        senders.join_all().await.into_iter().flatten().collect()
     }
 }
 
