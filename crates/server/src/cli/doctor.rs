@@ -39,7 +39,7 @@ struct Report {
 /// One thing that was looked at.
 #[derive(Serialize)]
 struct Finding {
-    /// What: `settings`, `database`, `keys`, `clock`, `mail`, `rates`, `catalog`, `codes`, `schedules`.
+    /// What: `settings`, `database`, `keys`, `clock`, `mail`, `dkim`, `rates`, `catalog`, `codes`, `schedules`.
     check: &'static str,
     status: Status,
     /// What was found.
@@ -221,9 +221,14 @@ async fn look_at_mail(settings: &Settings, store: Option<&dyn Store>, findings: 
     let post = match serve::mail(settings) {
         Ok((post, _)) => post,
         Err(error) => {
-            return findings.fail("mail", error, "see smtp_url and mail_from in crates/server/config.default.toml");
+            let mend = "see smtp_url, mail_from and dkim_key in crates/server/config.default.toml";
+            return findings.fail("mail", error, mend);
         }
     };
+    if let Some(dkim) = &post.dkim {
+        let record = format!("{} TXT \"{}\"", dkim.record_name(), dkim.record());
+        findings.ok("dkim", format!("mails are signed; the DNS must have {record}"));
+    }
     if let Some(smtp) = post.smtp {
         return match smtp.check().await {
             Ok(()) => findings.ok("mail", format!("{smtp} takes us")),
