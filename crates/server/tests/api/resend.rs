@@ -1,5 +1,6 @@
 //! Sending again: to whom, to which address, how often, and what is skipped.
 
+use std::time::Duration;
 
 use giftd_domain::access::Environment;
 use serde_json::{Value, json};
