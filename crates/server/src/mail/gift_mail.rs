@@ -98,7 +98,11 @@ impl GiftMail {
             MailKind::Verification => format!("Open your gift from {sender_name}"),
         };
         // Nothing but a name that is missing.
-        if subject.trim().is_empty() { "A gift for you".to_owned() } else { message::one_line(&subject) }
+        if subject.trim().is_empty() {
+            return "A gift for you".to_owned();
+        }
+        // Names make it longer: as one word it could be a line that mail servers refuse.
+        message::one_line(&subject).chars().take(limits::SUBJECT_CHARACTERS).collect()
     }
 
     /// The plain text and the HTML.
@@ -204,7 +208,7 @@ mod tests {
     use giftd_domain::money::Currency;
     use giftd_domain::templates::{Alignment, Color};
 
-    use super::super::logo;
+    use super::super::{Dkim, logo};
     use super::*;
 
     fn mail() -> GiftMail {
@@ -374,6 +378,29 @@ mod tests {
         let recipient = Recipient { first_name: None, ..mail().recipient };
         let mail = GiftMail { recipient, subject: "{{firstName}}!".to_owned(), ..mail() };
         assert_eq!(mail.render().expect("rendered").subject, "A gift for you");
+    }
+
+    #[test]
+    fn names_make_no_subject_longer_than_it_may_be() {
+        let long = Recipient { company: Some("x".repeat(100)), ..mail().recipient };
+        let subject = "{{company}}-".repeat(16);
+        let rendered = GiftMail { recipient: long, subject, ..mail() }.render().expect("rendered");
+        assert_eq!(rendered.subject.chars().count(), limits::SUBJECT_CHARACTERS);
+        let source = String::from_utf8(rendered.bytes(None)).expect("ASCII");
+        assert!(source.split("\r\n").all(|line| line.len() <= 998));
+    }
+
+    #[test]
+    fn the_longest_headers_are_signed_too() {
+        let dkim = Dkim::new(include_str!("test_keys/rsa-pkcs8.pem"), "giftd", "giftd.example").expect("a key");
+        let rendered = GiftMail {
+            subject: "😀".repeat(limits::SUBJECT_CHARACTERS),
+            sender_name: "😀".repeat(limits::SENDER_NAME_CHARACTERS),
+            to: format!("{}@example.com", "a".repeat(limits::EMAIL_CHARACTERS - 12)),
+            ..mail()
+        };
+        let source = String::from_utf8(rendered.render().expect("rendered").bytes(Some(&dkim))).expect("ASCII");
+        assert!(source.contains("DKIM-Signature: ") && source.split("\r\n").all(|line| line.len() <= 998), "{source}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) async fn run(
         });
         while slow.try_join_next().is_some() {}
     }
-    slow.join_all().await;
+    while slow.join_next().await.is_some() {}
     sender.close().await;
 }
 
