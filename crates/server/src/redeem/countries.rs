@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use axum::http::HeaderMap;
 use strum::VariantArray as _;
 
-use super::language::Language;
+use super::language::{self, Language};
 
 const TABLE: &str = include_str!("countries.csv");
 
@@ -21,8 +22,13 @@ pub struct Country {
 }
 
 impl Country {
+    /// Where a reader probably is: the first country that the languages they want name.
+    pub fn preferred(headers: &HeaderMap) -> Option<&'static Self> {
+        language::regions(headers).iter().find_map(|region| Self::of_alpha_2(region))
+    }
+
     /// Of two capital letters.
-    pub fn of_alpha_2(code: &str) -> Option<&'static Self> {
+    fn of_alpha_2(code: &str) -> Option<&'static Self> {
         COUNTRIES.values().find(|country| country.alpha_2 == code)
     }
 
@@ -49,6 +55,9 @@ static COUNTRIES: LazyLock<BTreeMap<&'static str, Country>> = LazyLock::new(|| {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::ACCEPT_LANGUAGE;
+
     use super::*;
 
     #[test]
@@ -71,5 +80,16 @@ mod tests {
         assert_eq!(name("JPN", Language::Ja), "日本");
         assert_eq!(name("USA", Language::Ko), "미국");
         assert_eq!(name("XKX", Language::Fr), "XKX");
+    }
+
+    #[test]
+    fn a_reader_is_probably_where_the_dearest_language_with_a_country_is() {
+        let preferred = |line: &'static str| {
+            let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static(line))]);
+            Country::preferred(&headers).map(|country| country.alpha_3)
+        };
+        assert_eq!(preferred("de,en-us;q=0.5,fr-FR;q=0.7"), Some("FRA"));
+        assert_eq!(preferred("en-XX, de-AT;q=0.1"), Some("AUT"));
+        assert_eq!(preferred("ja"), None);
     }
 }

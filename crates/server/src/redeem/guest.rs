@@ -14,7 +14,7 @@ use giftd_store::StoreError;
 use super::countries::Country;
 use super::form::Form;
 use super::guesses::Guesses;
-use super::language::{self, Language};
+use super::language::Language;
 use super::refusal::{Refusal, Why};
 use crate::api::client_address::client_address;
 use crate::state::Giftd;
@@ -99,7 +99,7 @@ impl FromRequestParts<Arc<Giftd>> for Guest {
         let guesses = parts.extensions.get::<Guesses>().cloned();
         Ok(Self {
             language: Language::preferred(&parts.headers),
-            country: language::country(&parts.headers),
+            country: Country::preferred(&parts.headers),
             address: client_address(peer, &parts.headers, &giftd.settings.trusted_proxies),
             guesses: guesses.unwrap_or_else(|| Guesses::new(giftd.clock.clone())),
             params,

@@ -4,8 +4,6 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 use strum::VariantArray as _;
 
-use super::countries::Country;
-
 /// Entries of an `Accept-Language` that are looked at; browsers send some five.
 const ENTRIES: usize = 20;
 
@@ -44,13 +42,12 @@ impl Language {
     }
 }
 
-/// The country of the language that a reader likes best of those that name one: `de-AT` is Austria.
-pub fn country(headers: &HeaderMap) -> Option<&'static Country> {
-    wishes(headers).iter().find_map(|wish| {
-        // A region is two letters, behind the language and perhaps a script.
-        let region = wish.tag.split('-').skip(1).find(|part| part.len() == 2)?;
-        Country::of_alpha_2(&region.to_ascii_uppercase())
-    })
+/// The regions of the languages that a reader wants, in capitals, the dearest first: `de-AT` is `AT`.
+pub fn regions(headers: &HeaderMap) -> Vec<String> {
+    // A region is two letters, behind the language and perhaps a script.
+    let region =
+        |wish: &Wish<'_>| wish.tag.split('-').skip(1).find(|part| part.len() == 2).map(str::to_ascii_uppercase);
+    wishes(headers).iter().filter_map(region).collect()
 }
 
 struct Wish<'a> {
@@ -124,13 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn the_country_is_that_of_the_dearest_language_with_one() {
-        let country = |line| country(&headers(&[line])).map(|country| country.alpha_3);
-        assert_eq!(country("de-AT,de;q=0.9"), Some("AUT"));
-        assert_eq!(country("de,en-us;q=0.5,fr-FR;q=0.7"), Some("FRA"));
-        assert_eq!(country("zh-Hant-TW"), Some("TWN"));
-        assert_eq!(country("es-419,ja"), None);
-        assert_eq!(country("en-XX"), None);
-        assert_eq!(country(""), None);
+    fn regions_are_those_of_the_dearest_languages_first() {
+        let regions = |line| regions(&headers(&[line]));
+        assert_eq!(regions("de-AT,de;q=0.9"), ["AT"]);
+        assert_eq!(regions("de,en-us;q=0.5,fr-FR;q=0.7"), ["FR", "US"]);
+        assert_eq!(regions("zh-Hant-TW"), ["TW"]);
+        assert_eq!(regions("es-419,ja"), [""; 0]);
+        assert_eq!(regions(""), [""; 0]);
     }
 }

@@ -14,8 +14,18 @@ fn slow_browser_a_recipient_comes_to_the_codes_with_the_keyboard_alone() {
         bed.set("GIFTD_RATE_LIMIT_SANDBOX", "0");
         bed.prepare();
         let scopes = "orders.read orders.write";
-        let app =
-            bed.json(&["app", "create", "--org", "1", "--environment", "sandbox", "--name", "Walk", "--scopes", scopes]);
+        let app = bed.json(&[
+            "app",
+            "create",
+            "--org",
+            "1",
+            "--environment",
+            "sandbox",
+            "--name",
+            "Walk",
+            "--scopes",
+            scopes,
+        ]);
         let server = bed.serve();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let walk = tokio::process::Command::new("node")

@@ -3,7 +3,7 @@
 
 use giftd_domain::Timestamp;
 use giftd_domain::account::AccountClock;
-use giftd_domain::gifts::Gift;
+use giftd_domain::gifts::{Gift, Recipient};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId};
 use giftd_domain::orders::{CardType, OrderStatus};
 use tokio_postgres::Row;
@@ -13,7 +13,6 @@ use super::accounts;
 use super::batch::{Batch, parameters};
 use super::error::Failure;
 use super::operation::Connection;
-use super::orders::recipient;
 use super::rows::{Columns as _, Parameters, micros, name, uuid};
 
 /// The columns that [`gift`] reads.
@@ -177,4 +176,15 @@ pub(super) async fn write_use(batch: &mut Batch<'_>, gifts: &[HeldGift]) -> Resu
             ],
         )
         .await
+}
+
+/// The columns of a gift that say to whom it goes.
+pub(super) fn recipient(row: &Row) -> Result<Recipient, Failure> {
+    Ok(Recipient {
+        email: row.value("email")?,
+        first_name: row.value("first_name")?,
+        last_name: row.value("last_name")?,
+        company: row.value("company")?,
+        department: row.value("department")?,
+    })
 }

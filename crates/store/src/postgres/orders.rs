@@ -1,6 +1,5 @@
 //! Reading orders.
 
-use giftd_domain::gifts::Recipient;
 use giftd_domain::ids::{AccountId, OrderId, TemplateId};
 use giftd_domain::money::Money;
 use giftd_domain::orders::place::{Fingerprint, KnownKey};
@@ -161,16 +160,5 @@ pub(super) fn summary(row: &Row) -> Result<OrderSummary, Failure> {
         fx_rate,
         completed_at: row.optional_instant("completed_at")?,
         canceled_at: row.optional_instant("canceled_at")?,
-    })
-}
-
-/// The columns of a gift that say to whom it goes.
-pub(super) fn recipient(row: &Row) -> Result<Recipient, Failure> {
-    Ok(Recipient {
-        email: row.value("email")?,
-        first_name: row.value("first_name")?,
-        last_name: row.value("last_name")?,
-        company: row.value("company")?,
-        department: row.value("department")?,
     })
 }

@@ -191,7 +191,7 @@ impl Links<'_> {
             position: gift.position,
             link_version: gift.link_version,
         };
-        format!("{}/r/{}", self.public_url, links::token(self.key, link))
+        links::page(self.public_url, self.key, link)
     }
 }
 

@@ -159,7 +159,7 @@ fn link(giftd: &Giftd, delivery: &ClaimedDelivery) -> String {
         link_version: delivery.link_version,
     };
     let (key, public_url) = (giftd.keys.links(), giftd.settings.public_url_at(giftd.settings.listen));
-    let page = format!("{public_url}/r/{}", links::token(key, gift));
+    let page = links::page(&public_url, key, gift);
     match delivery.kind {
         MailKind::Gift | MailKind::Reminder => page,
         MailKind::Verification => {
