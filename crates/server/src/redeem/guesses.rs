@@ -1,5 +1,5 @@
-//! Wrong links and verifications: after so many in a minute an address has to wait. Links have too many bits
-//! to be guessed; this keeps who tries from costing more than a page.
+//! Wrong links and verifications: after so many in a minute, the next ones of that address aren't even told apart
+//! from pages that don't exist. Right ones open all the same: a network's guesser doesn't lock out its recipients.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;

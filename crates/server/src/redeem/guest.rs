@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
@@ -50,13 +49,12 @@ impl Guest {
         form.map_err(|status| self.refuse(Why::BadForm(status)))
     }
 
-    /// How long this address has to wait because of its guesses.
-    pub async fn must_wait(&self) -> Option<Duration> {
-        self.guesses.wait(self.address).await
-    }
-
-    /// A wrong link or verification: counts it.
+    /// A wrong link or verification: counts it, unless this address has to wait because of others. Right ones
+    /// aren't asked: whoever has one doesn't suffer from a neighbour who guesses.
     pub async fn guessed(&self) -> Refusal {
+        if let Some(wait) = self.guesses.wait(self.address).await {
+            return self.refuse(Why::Guessing(wait));
+        }
         self.guesses.count(self.address).await;
         self.refuse(Why::Unknown)
     }

@@ -17,6 +17,7 @@ mod mask;
 mod offer;
 mod page;
 mod pick;
+mod preview;
 mod refusal;
 mod session;
 mod take;
@@ -45,6 +46,9 @@ use self::refusal::{Refusal, Why};
 use crate::clock::Clock;
 use crate::state::Giftd;
 
+/// Where the link of a mail's preview leads, which has no gift.
+pub const PREVIEW_PATH: &str = "/r/preview";
+
 /// The pages' style.
 static STYLESHEET: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("/assets/redeem.css", "text/css; charset=utf-8", include_str!("assets/redeem.css")));
@@ -67,6 +71,7 @@ pub fn router(clock: Clock) -> Router<Arc<Giftd>> {
         .route("/r/{token}/redeem", post(take::take).fallback(wrong_method))
         .route("/r/{token}/codes/{redemption}", get(code::show).fallback(wrong_method))
         .route("/r/{token}/terms/{product}", get(terms::show).fallback(wrong_method))
+        .route(PREVIEW_PATH, get(preview::show).fallback(wrong_method))
         .route("/r", get(no_page).fallback(wrong_method))
         .route("/r/", get(no_page).fallback(wrong_method))
         .route("/r/{token}/{page}", get(no_page).fallback(no_page))

@@ -123,6 +123,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("code.html", include_str!("pages/code.html")),
         ("preparing.html", include_str!("pages/preparing.html")),
         ("terms.html", include_str!("pages/terms.html")),
+        ("preview.html", include_str!("pages/preview.html")),
         ("refusal.html", include_str!("pages/refusal.html")),
     ] {
         templates.add_template(name, source).expect("the embedded templates parse: tests render them all");

@@ -115,6 +115,7 @@ mod tests {
             include_str!("pages/code.html"),
             include_str!("pages/preparing.html"),
             include_str!("pages/terms.html"),
+            include_str!("pages/preview.html"),
             include_str!("pages/refusal.html"),
         ];
         let code = [include_str!("refusal.rs"), include_str!("written.rs"), include_str!("offer.rs")];

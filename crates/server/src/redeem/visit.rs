@@ -55,15 +55,8 @@ impl<'a> Visit<'a> {
     /// The gift of the link in the request's path, if it opens one now.
     pub async fn of(giftd: &'a Giftd, guest: &'a Guest) -> Result<Self, Refusal> {
         let (key, token) = (giftd.keys.links(), guest.param("token"));
-        let link = links::verify(key, token);
-        let session = link.and_then(|_| Session::of(&guest.headers, key, token, giftd.clock.now()));
-        // Whoever has a session doesn't suffer from a neighbour who guesses.
-        if session.is_none()
-            && let Some(wait) = guest.must_wait().await
-        {
-            return Err(guest.refuse(Why::Guessing(wait)));
-        }
-        let Some(link) = link else { return Err(guest.guessed().await) };
+        let Some(link) = links::verify(key, token) else { return Err(guest.guessed().await) };
+        let session = Session::of(&guest.headers, key, token, giftd.clock.now());
         let gift = GiftKey { account_id: link.account, order: link.order, position: link.position };
         let at_hand = giftd.store.gift_at_hand(gift).await.map_err(|error| guest.failed(error))?;
         let at_hand = at_hand.ok_or_else(|| guest.refuse(Why::Unknown))?;

@@ -40,6 +40,7 @@ async fn pages(bed: &Bed, language: &'static str) -> Vec<(&'static str, Page)> {
     };
     bed.giftd.store.reserve(reserve).await.expect("reserved");
     let preparing = picker.get(&format!("{}/codes/{:032x}", choice.path(), 7)).await;
+    let preview = stranger.get("/r/preview").await;
     let unknown = stranger.get("/r/x").await;
     vec![
         ("covered", covered),
@@ -57,6 +58,7 @@ async fn pages(bed: &Bed, language: &'static str) -> Vec<(&'static str, Page)> {
         ("refused", refused),
         ("confirm", confirm),
         ("preparing", preparing),
+        ("preview", preview),
         ("unknown", unknown),
     ]
 }

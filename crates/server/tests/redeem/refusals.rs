@@ -6,7 +6,7 @@ use giftd_domain::orders::resend::{Resend, ResendEntry};
 use giftd_domain::schedule::{Schedule, SendTiming};
 use giftd_domain::{Timestamp, limits};
 
-use crate::bed::{BRANDED, Bed, Given, Page};
+use crate::bed::{BRANDED, Bed, Browser, Given, Page};
 
 /// None of what a stranger may not know.
 fn assert_silent(page: &Page) {
@@ -112,7 +112,7 @@ async fn a_canceled_gift_is_gone() {
 }
 
 #[tokio::test]
-async fn who_guesses_has_to_wait_and_an_open_gift_stays_open() {
+async fn who_guesses_has_to_wait_and_right_links_open_all_the_same() {
     let bed = Bed::new().await;
     let gift = bed.give(BRANDED).await;
     let mut owner = bed.opened(&gift).await;
@@ -124,16 +124,43 @@ async fn who_guesses_has_to_wait_and_an_open_gift_stays_open() {
         };
         guesser.get(&path).await.assert(404, "We can't find this page");
     }
-    let refused = guesser.get(&gift.path()).await;
-    refused.assert(429, "try again in a minute");
-    assert_eq!(refused.header("retry-after"), "60");
-    assert_silent(&refused);
+    let wrong = [format!("/r/{:064}", 99), format!("{}/verify/{:028}", gift.path(), 99)];
+    for path in &wrong {
+        let refused = guesser.get(path).await;
+        refused.assert(429, "try again in a minute");
+        assert_eq!(refused.header("retry-after"), "60");
+        assert_silent(&refused);
+    }
+    // A neighbour who has the right link, without a session and with one, and who verifies.
+    guesser.get(&gift.path()).await.assert(200, "has a gift for you");
     owner.get(&gift.path()).await.assert(200, "Your gift from Acme Corp");
+    bed.opened(&gift).await.get(&gift.path()).await.assert(200, "Your gift from Acme Corp");
     let mut elsewhere = bed.browser();
     elsewhere.address = [198, 51, 100, 7];
-    elsewhere.get(&gift.path()).await.assert(200, "has a gift for you");
+    elsewhere.get(&wrong[0]).await.assert(404, "We can't find this page");
     bed.advance(60);
-    guesser.get(&gift.path()).await.assert(200, "has a gift for you");
+    for path in &wrong {
+        guesser.get(path).await.assert(404, "We can't find this page");
+    }
+}
+
+#[tokio::test]
+async fn the_link_of_a_mails_preview_has_a_page_and_is_no_guess() {
+    let bed = Bed::new().await;
+    for _ in 0..=limits::GUESSES_A_MINUTE {
+        for (language, words) in [
+            ("en", "A real gift would open here"),
+            ("de", "Hier würde sich ein echtes Geschenk öffnen"),
+            ("fr", "Un vrai cadeau s’ouvrirait ici"),
+            ("es", "Aquí se abriría un regalo de verdad"),
+            ("ja", "実際のギフトはここで開きます"),
+            ("ko", "실제 선물은 여기에서 열립니다"),
+        ] {
+            Browser { language, ..bed.browser() }.get("/r/preview").await.assert(200, words);
+        }
+    }
+    bed.browser().get("/r/x").await.assert(404, "We can't find this page");
+    bed.browser().post("/r/preview", &[]).await.assert(405, "We couldn't read this form");
 }
 
 #[tokio::test]

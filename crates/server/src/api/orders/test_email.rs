@@ -31,6 +31,7 @@ use crate::api::fields::Fields;
 use crate::api::wire::{self, Data, DeliveryStatusName};
 use crate::mail::attempt::{About, attempt};
 use crate::mail::{GiftMail, MailFrom, Outcome, Post, Sender};
+use crate::redeem::PREVIEW_PATH;
 use crate::serve;
 use crate::state::Giftd;
 
@@ -247,8 +248,7 @@ impl Preview {
             card_name: self.card_name,
             amount: self.amount,
             expires_at: expires_at(date, false),
-            // No token: the page says that there is no such gift.
-            link: format!("{}/r/preview", giftd.settings.public_url_at(giftd.settings.listen)),
+            link: format!("{}{PREVIEW_PATH}", giftd.settings.public_url_at(giftd.settings.listen)),
             template,
             look,
             environment: caller.environment(),
