@@ -49,6 +49,8 @@ ALTER TABLE mails ALTER COLUMN kind DROP DEFAULT;
 ALTER TABLE mails DROP CONSTRAINT deliveries_pkey;
 ALTER TABLE mails ADD PRIMARY KEY (account_id, order_id, position, kind);
 ALTER INDEX deliveries_by_run_at RENAME TO mails_by_run_at;
+-- Verifications go before all others: their links are good for ten minutes.
+CREATE INDEX mails_verifications ON mails (run_at) WHERE kind = 'VERIFICATION';
 COMMENT ON COLUMN mails.send_number IS '1 + resends, or the number of the reminder or verification';
 
 -- What happened to gifts, append-only. PLACED and CANCELED are read from the order.

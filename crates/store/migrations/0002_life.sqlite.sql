@@ -64,6 +64,8 @@ INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at, tried_s
     SELECT account_id, order_id, position, 'GIFT', run_at, due_at, tried_since, claim, send_number FROM deliveries;
 DROP TABLE deliveries;
 CREATE INDEX mails_by_run_at ON mails (run_at);
+-- Verifications go before all others: their links are good for ten minutes.
+CREATE INDEX mails_verifications ON mails (run_at) WHERE kind = 'VERIFICATION';
 
 -- What happened to gifts, append-only. PLACED and CANCELED are read from the order.
 CREATE TABLE gift_events (

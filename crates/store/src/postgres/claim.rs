@@ -65,7 +65,8 @@ struct Keys {
     kinds: Vec<String>,
 }
 
-/// Takes up to `limit` due mails, oldest due first, until `now` + `lease`. Inside a transaction.
+/// Takes up to `limit` due mails, verifications first and then oldest due first, until `now` + `lease`. Inside a
+/// transaction.
 pub(super) async fn claim_deliveries(
     connection: &Connection,
     work: Work,
@@ -82,26 +83,39 @@ pub(super) async fn claim_deliveries(
     let (claimed, mailings) = claim(connection, &due, now, lease_end).await?;
     begin_mailings(connection, &mailings).await?;
     let mut deliveries = claimed.iter().map(|row| delivery(row, &mailings)).collect::<Result<Vec<_>, _>>()?;
-    deliveries.sort_by_key(|claimed| (claimed.due_at, claimed.account_id, claimed.gift, claimed.kind));
+    deliveries.sort_by_key(|claimed| {
+        let waits = claimed.kind != MailKind::Verification;
+        (waits, claimed.due_at, claimed.account_id, claimed.gift, claimed.kind)
+    });
     Ok(Claimed::Some(deliveries))
 }
 
 /// The first mails that are due at `$1`, as many as `$2`. One account's (`$3`) are found by its own key: by the
 /// instant stand those of all others too, and where the one's clock is moved that is far ahead. Nobody goes past
 /// the target of a move, as one might whose move another has ended meanwhile.
+///
+/// Verifications are the first, each kind with an index of its own and one behind the other, so that no more is
+/// read than is taken.
 fn due(work: Work) -> &'static str {
     match work {
         Work::Everyone => {
-            "SELECT account_id, order_id, position, kind FROM mails
-             WHERE run_at <= $1 AND $3::BIGINT IS NULL
-                AND account_id <> ALL (ARRAY(SELECT account_id FROM accounts WHERE clock_at IS NOT NULL))
-             ORDER BY run_at LIMIT $2"
+            "SELECT * FROM (
+                (SELECT account_id, order_id, position, kind FROM mails
+                 WHERE kind = 'VERIFICATION' AND run_at <= $1 AND $3::BIGINT IS NULL
+                    AND account_id <> ALL (ARRAY(SELECT account_id FROM accounts WHERE clock_at IS NOT NULL))
+                 ORDER BY run_at LIMIT $2)
+                UNION ALL
+                (SELECT account_id, order_id, position, kind FROM mails
+                 WHERE kind <> 'VERIFICATION' AND run_at <= $1 AND $3::BIGINT IS NULL
+                    AND account_id <> ALL (ARRAY(SELECT account_id FROM accounts WHERE clock_at IS NOT NULL))
+                 ORDER BY run_at LIMIT $2)) due
+             LIMIT $2"
         }
         Work::Moving(_) => {
             "SELECT account_id, order_id, position, kind FROM mails
              WHERE account_id = $3 AND run_at + 0 <= (SELECT LEAST($1::BIGINT, clock_target - clock_ahead) FROM accounts
                 WHERE account_id = $3 AND clock_at IS NOT NULL)
-             ORDER BY run_at + 0 LIMIT $2"
+             ORDER BY kind <> 'VERIFICATION', run_at + 0 LIMIT $2"
         }
     }
 }

@@ -48,7 +48,7 @@ struct Claim {
     tried_since: Timestamp,
 }
 
-/// Takes up to `limit` due mails, oldest due first, until `now` + `lease`.
+/// Takes up to `limit` due mails, verifications first and then oldest due first, until `now` + `lease`.
 pub(super) fn claim_deliveries(
     group: &mut Group<'_>,
     work: Work,
@@ -59,7 +59,10 @@ pub(super) fn claim_deliveries(
     let lease_end = now.saturating_add(lease).unwrap_or(Timestamp::MAX);
     let mut claims = take(group, work, now, lease_end, limit)?;
     // RETURNING has no order.
-    claims.sort_by_key(|claim| (claim.due_at, claim.account, claim.order, claim.position, claim.kind));
+    claims.sort_by_key(|claim| {
+        let waits = claim.kind != MailKind::Verification;
+        (waits, claim.due_at, claim.account, claim.order, claim.position, claim.kind)
+    });
     let mut mailings = HashMap::new();
     let mut deliveries = Vec::with_capacity(claims.len());
     for claim in claims {
@@ -85,14 +88,21 @@ const CLAIM: &str = "UPDATE mails SET run_at = ?2, claim = claim + 1, tried_sinc
     WHERE (mails.account_id, mails.order_id, mails.position, mails.kind) = (w.account_id, w.order_id, w.position, w.kind)
     RETURNING account_id, order_id, position, kind, claim, send_number, attempts, due_at, tried_since";
 
-const LOOK_FOR_EVERYONE: &str = "SELECT account_id, order_id, position, kind FROM mails INDEXED BY mails_by_run_at
-    WHERE run_at <= ?1 AND account_id NOT IN (
+/// A backlog of other mails isn't looked at for these.
+const LOOK_FOR_VERIFICATIONS: &str =
+    "SELECT account_id, order_id, position, kind FROM mails INDEXED BY mails_verifications
+    WHERE kind = 'VERIFICATION' AND run_at <= ?1 AND account_id NOT IN (
+        SELECT account_id FROM accounts INDEXED BY accounts_moving WHERE clock_at IS NOT NULL)
+    ORDER BY run_at LIMIT ?3";
+
+const LOOK_FOR_OTHERS: &str = "SELECT account_id, order_id, position, kind FROM mails INDEXED BY mails_by_run_at
+    WHERE kind <> 'VERIFICATION' AND run_at <= ?1 AND account_id NOT IN (
         SELECT account_id FROM accounts INDEXED BY accounts_moving WHERE clock_at IS NOT NULL)
     ORDER BY run_at LIMIT ?3";
 
 /// An account's waiting mails are few beside those of all: by the primary key.
 const LOOK_OF_ACCOUNT: &str = "SELECT account_id, order_id, position, kind FROM mails
-    WHERE account_id = ?4 AND +run_at <= ?5 ORDER BY +run_at LIMIT ?3";
+    WHERE account_id = ?4 AND +run_at <= ?5 ORDER BY kind <> 'VERIFICATION', +run_at LIMIT ?3";
 
 fn take(
     group: &Group<'_>,
@@ -102,11 +112,17 @@ fn take(
     limit: u32,
 ) -> Result<Vec<Claim>, StoreError> {
     let claims = match work {
-        Work::Everyone => group
-            .connection()
-            .prepare_cached(&CLAIM.replace("LOOK", LOOK_FOR_EVERYONE))?
-            .query_map(params![Column(now), Column(lease_end), limit], read_claim)?
-            .collect::<Result<_, _>>()?,
+        Work::Everyone => {
+            let mut claims: Vec<Claim> = Vec::new();
+            for look in [LOOK_FOR_VERIFICATIONS, LOOK_FOR_OTHERS] {
+                let left = limit.saturating_sub(u32::try_from(claims.len()).unwrap_or(u32::MAX));
+                let mut statement = group.connection().prepare_cached(&CLAIM.replace("LOOK", look))?;
+                for claim in statement.query_map(params![Column(now), Column(lease_end), left], read_claim)? {
+                    claims.push(claim?);
+                }
+            }
+            claims
+        }
         Work::Moving(account) => {
             let Some(until) = moving_until(group, account, now)? else { return Ok(Vec::new()) };
             group
@@ -227,7 +243,8 @@ mod tests {
     fn a_claim_finds_the_few_that_are_due_by_an_index_and_changes_them_by_their_key() {
         let connection = database();
         for (look, index) in [
-            (LOOK_FOR_EVERYONE, "SEARCH mails USING COVERING INDEX mails_by_run_at (run_at<?)"),
+            (LOOK_FOR_VERIFICATIONS, "SEARCH mails USING COVERING INDEX mails_verifications (run_at<?)"),
+            (LOOK_FOR_OTHERS, "SEARCH mails USING COVERING INDEX mails_by_run_at (run_at<?)"),
             (LOOK_OF_ACCOUNT, "SEARCH mails USING PRIMARY KEY (account_id=?)"),
         ] {
             let mut statement =

@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
 use giftd_domain::account::AccountClock;
+use giftd_domain::gifts::verification::VerificationRequested;
 use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, DeliveryStatus, Gift, MailKind, RedemptionStatus};
 use giftd_domain::history::{Days, OrderFilter};
-use giftd_domain::ids::{GiftId, OrderId};
+use giftd_domain::ids::{AccountId, GiftId, OrderId};
 use giftd_domain::ledger::Postings;
 use giftd_domain::money::Money;
 use giftd_domain::orders::place::PlaceOrder;
 use giftd_domain::orders::{OrderStatus, OrderType};
 use giftd_domain::templates::TemplateContent;
-use giftd_store::{Backlog, SettleDelivery, Settled};
+use giftd_store::{Backlog, SettleDelivery, Settled, Work};
 use jiff::SignedDuration;
 
 use crate::bed::Bed;
@@ -126,6 +128,46 @@ pub async fn the_oldest_due_are_claimed_first_up_to_the_limit(bed: Bed) {
         due,
         [vec![], vec![now()], vec![after(10)], vec![after(10), after(20)], vec![after(20), after(40)], vec![]]
     );
+}
+
+pub async fn verifications_are_claimed_before_all_that_waits(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place_and_send(world.command("sent", 3)).await;
+    world.place(PlaceOrder { now: after(10), ..world.command("backlog", 300) }).await;
+    for (position, seconds) in [(2, 30), (3, 20)] {
+        ask_to_verify(&world, world.production, order, position, seconds).await;
+    }
+    let claimed = world.claim(after(40), 10).await;
+    assert_eq!(told(&claimed[..2]), [(MailKind::Verification, 3, after(20)), (MailKind::Verification, 2, after(30))]);
+    assert_eq!(claimed.len(), 10);
+    assert!(claimed[2..].iter().all(|mail| (mail.kind, mail.due_at) == (MailKind::Gift, after(10))), "{claimed:?}");
+    // However few are asked for.
+    ask_to_verify(&world, world.production, order, 1, 50).await;
+    assert_eq!(told(&world.claim(after(50), 1).await), [(MailKind::Verification, 1, after(50))]);
+    assert_eq!(world.claim(after(50), 1_000).await.len(), 292, "and all others after them");
+}
+
+pub async fn verifications_of_a_clock_that_moves_are_claimed_first(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place_and_send(costing(world.sandbox, "sent", &[GIFT])).await;
+    world.place(PlaceOrder { now: after(10), ..costing(world.sandbox, "backlog", &[GIFT; 20]) }).await;
+    ask_to_verify(&world, world.sandbox, order, 1, 20).await;
+    world.begin_move(world.sandbox, SignedDuration::from_hours(1), after(30)).await.expect("a move");
+    let claimed = world.claim_work(Work::Moving(world.sandbox), after(40), 5).await;
+    assert_eq!(told(&claimed[..1]), [(MailKind::Verification, 1, after(20))]);
+    assert!(claimed[1..].iter().all(|mail| mail.kind == MailKind::Gift), "{claimed:?}");
+    assert_eq!(claimed.len(), 5);
+}
+
+async fn ask_to_verify(world: &World, account: AccountId, order: OrderId, position: u32, seconds: i64) {
+    let gift = gift_key(account, order, position);
+    let asked = world.store.request_verification(gift, 1, after(seconds)).await.expect("an answer");
+    assert_eq!(asked, VerificationRequested::Requested { number: 1 });
+}
+
+/// The kind of each mail, its gift's position, and when it is due.
+fn told(claimed: &[ClaimedDelivery]) -> Vec<(MailKind, u32, Timestamp)> {
+    claimed.iter().map(|mail| (mail.kind, mail.gift.position, mail.due_at)).collect()
 }
 
 pub async fn the_first_claim_makes_an_order_in_progress(bed: Bed) {

@@ -142,6 +142,8 @@ promises! {
         only_what_is_due_is_claimed
         a_scheduled_order_is_not_claimed_before_its_instant
         the_oldest_due_are_claimed_first_up_to_the_limit
+        verifications_are_claimed_before_all_that_waits
+        verifications_of_a_clock_that_moves_are_claimed_first
         the_first_claim_makes_an_order_in_progress
         nobody_else_gets_a_claimed_delivery_until_its_lease_ends
         claimers_at_once_get_different_deliveries
