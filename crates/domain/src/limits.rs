@@ -156,6 +156,8 @@ pub const CLOCK_EVENTS: u64 = 5_000;
 pub const DURATION_CHARACTERS: usize = 64;
 /// Last year that a sandbox's clock may be moved to, so that whatever is due later still has a date of four digits.
 pub const CLOCK_YEAR: i16 = 9_000;
+/// Seconds after which it answers 202 anyhow.
+pub const CLOCK_ANSWER_SECONDS: u64 = 20;
 /// Seconds that a node may keep a clock that it moves without a step; then another goes on.
 pub const CLOCK_LEASE_SECONDS: i64 = 30;
 

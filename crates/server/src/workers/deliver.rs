@@ -185,14 +185,17 @@ impl Claims {
         if shared.unsettled.load(Ordering::Relaxed) || !shared.delivery.giftd.clock_agrees().await? {
             return Ok(Left::Nothing);
         }
-        let limit = shared.pause.limit(clock.elapsed()).min(room).min(limits::CLAIM_DELIVERIES);
+        let allowed = shared.pause.limit(clock.elapsed());
+        let limit = allowed.min(room).min(limits::CLAIM_DELIVERIES);
         if limit == 0 {
             return Ok(Left::Nothing);
         }
         let claimed = clock.elapsed();
         let lease = SignedDuration::try_from(shared.delivery.lease()).unwrap_or(SignedDuration::MAX);
         let deliveries = store.claim_deliveries(Work::Everyone, clock.now(), lease, limit).await?;
-        let left = if deliveries.len() < limit as usize { Left::Nothing } else { Left::More };
+        // After a pause one mail tries the relay; the next has to wait and see.
+        let is_trying = allowed == 1;
+        let left = if is_trying || deliveries.len() < limit as usize { Left::Nothing } else { Left::More };
         for delivery in deliveries {
             let place = InHand::take(&shared.in_hand);
             // Fails only when no sender is left, and then the lease runs out.

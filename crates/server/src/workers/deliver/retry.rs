@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use giftd_domain::Timestamp;
-use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, Settlement};
+use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, MailKind, Settlement};
 use giftd_domain::limits;
 use giftd_store::SettleDelivery;
 use jiff::SignedDuration;
@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use crate::mail::Outcome;
 
 /// The settlement of `delivery`, whose attempt ended with `outcome` at `now`. Transient failures and
-/// faults of ours are retried until its time ([`giftd_domain::gifts::MailKind::tried_for`]) after its first claim is over.
+/// faults of ours are retried until its time ([`MailKind::tried_for`]) after its first claim is over.
 pub(super) fn settlement(
     delivery: &ClaimedDelivery,
     outcome: Outcome,
@@ -19,7 +19,9 @@ pub(super) fn settlement(
     base: Duration,
     random: u128,
 ) -> SettleDelivery {
-    let until = delivery.tried_since.saturating_add(delivery.kind.tried_for()).unwrap_or(Timestamp::MAX);
+    // A verification's link dies so long after it was asked for, whenever its mail is first tried.
+    let since = if delivery.kind == MailKind::Verification { delivery.due_at } else { delivery.tried_since };
+    let until = since.saturating_add(delivery.kind.tried_for()).unwrap_or(Timestamp::MAX);
     let mut retry_at = now;
     let outcome = match outcome {
         Outcome::Sent => DeliveryOutcome::Sent { at: now },
@@ -57,7 +59,7 @@ fn backoff(base: Duration, attempts: u32, random: u128) -> Duration {
 mod tests {
     use giftd_domain::access::Environment;
     use giftd_domain::account::AccountClock;
-    use giftd_domain::gifts::{MailKind, Recipient};
+    use giftd_domain::gifts::Recipient;
     use giftd_domain::ids::{AccountId, GiftId, OrderId, TimeId};
     use giftd_domain::money::Money;
     use giftd_domain::orders::OrderType;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use giftd_domain::Timestamp;
+use giftd_domain::gifts::verification::is_good;
 use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, MailKind, expires_at};
 use giftd_domain::templates::SenderLook;
 use giftd_store::SettleDelivery;
@@ -18,6 +19,9 @@ use crate::mail::sandbox::Rehearsal;
 use crate::mail::{self, GiftMail, MailFrom, Outcome, Post, Sender};
 use crate::state::Giftd;
 
+/// Mails to slow addresses that one sender lets wait at once; more are sent without a wait.
+const SLOW_AT_ONCE: usize = 64;
+
 /// Sends until no more jobs come.
 pub(super) async fn run(
     shared: Arc<Shared>,
@@ -30,7 +34,7 @@ pub(super) async fn run(
         let job = jobs.lock().await.recv().await;
         let Some(Job { delivery, claimed, place }) = job else { break };
         let wait = rehearsed_wait(&delivery, &shared.delivery);
-        if wait.is_zero() {
+        if wait.is_zero() || slow.len() >= SLOW_AT_ONCE {
             if let Some(settlement) = send(&shared, &mut sender, &delivery, claimed).await {
                 // Fails only when the settling task is gone, and then the lease runs out.
                 drop(outcomes.send(settlement).await);
@@ -69,7 +73,9 @@ async fn send(
 ) -> Option<SettleDelivery> {
     let Shared { delivery: way, .. } = shared;
     let clock = way.clock();
-    clock.sleep(shared.pace.wait(clock.elapsed())).await;
+    if goes_out(way, delivery) {
+        clock.sleep(shared.pace.wait(clock.elapsed())).await;
+    }
     let begun = clock.elapsed();
     if begun.saturating_sub(claimed) > way.begin_within() {
         metrics::counter!("giftd_mails_let_go_total").increment(1);
@@ -99,6 +105,24 @@ pub async fn attempt(
     settlement(giftd, delivery, outcome, now)
 }
 
+/// Whether a mail goes to the relay: what is captured, or has nobody to be mailed to, doesn't.
+fn goes_out(way: &Delivery, delivery: &ClaimedDelivery) -> bool {
+    delivery.recipient.email.is_some() && !way.post.captures(delivery.environment)
+}
+
+/// Why a mail that is about to be sent is worth nothing any more.
+fn too_late(giftd: &Giftd, delivery: &ClaimedDelivery, now: Timestamp) -> Option<&'static str> {
+    match delivery.kind {
+        // By real time, also where a sandbox's clock is moved.
+        MailKind::Verification => (!is_good(delivery.due_at, giftd.clock.now()))
+            .then_some("its link is no longer good; the recipient can ask for another"),
+        MailKind::Gift | MailKind::Reminder => {
+            let is_over = delivery.expires_at.is_some_and(|end| delivery.clock.shown_at(now) >= end);
+            is_over.then_some("the gift expired before it could be sent")
+        }
+    }
+}
+
 /// Makes the mail and sends it. A gift that is a link has no address: it is sent once it was its turn.
 async fn make_and_send(
     giftd: &Giftd,
@@ -108,6 +132,9 @@ async fn make_and_send(
     now: Timestamp,
 ) -> Outcome {
     let Some(to) = &delivery.recipient.email else { return Outcome::Sent };
+    if let Some(why) = too_late(giftd, delivery, now) {
+        return Outcome::Refused { text: why.to_owned() };
+    }
     let look = match giftd.sender_look(delivery.account_id).await {
         Ok(look) => look.unwrap_or_default(),
         Err(error) => {
@@ -177,10 +204,9 @@ fn settlement(giftd: &Giftd, delivery: &ClaimedDelivery, outcome: Outcome, now: 
 
 /// Tells the log, and the pause, how the relay does.
 fn tell(shared: &Shared, delivery: &ClaimedDelivery, outcome: &Outcome) {
-    let Shared { delivery: Delivery { giftd, post, .. }, pause, .. } = shared;
-    // What was captured, or had nobody to be mailed to, says nothing about the relay, where there is one.
-    let about_the_relay =
-        delivery.recipient.email.is_some() && (post.smtp.is_none() || !post.captures(delivery.environment));
+    let Shared { delivery: way @ Delivery { giftd, post, .. }, pause, .. } = shared;
+    // What doesn't go to the relay says nothing about it, where there is one.
+    let about_the_relay = goes_out(way, delivery) || post.smtp.is_none() && delivery.recipient.email.is_some();
     match outcome {
         Outcome::Sent | Outcome::Refused { .. } if about_the_relay => pause.works(),
         Outcome::Sent | Outcome::Refused { .. } => {}
