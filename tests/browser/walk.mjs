@@ -204,11 +204,32 @@ async function choice(browser, screen) {
   await close();
 }
 
-async function nothingThere(browser, screen) {
+/** Pages that say no: each kindly, with its own status. */
+async function refusals(browser, screen) {
+  const email = `moved-${screen.name}@example.com`;
+  const order = await place('branded-cards', '10042', 50.0, email);
   const { page, context } = await open(browser, screen);
-  const answer = await page.goto(`${GIFTD_URL}/r/${'A'.repeat(64)}`);
-  assert.equal(answer.status(), 404);
-  await look(page, screen, 'unknown');
+  const visit = async (url, status, name) => {
+    const answer = await page.goto(url);
+    assert.equal(answer.status(), status, name);
+    await look(page, screen, name);
+  };
+  await visit(`${GIFTD_URL}/r/${'A'.repeat(64)}`, 404, 'unknown');
+  const link = await linkInMail(email, /\/r\/[^/]+$/);
+  for (let mails = 0; mails < 3; mails += 1) {
+    await page.goto(link);
+    await press(page, '#verification-form button');
+  }
+  await page.goto(link);
+  await press(page, '#verification-form button');
+  assert.match(await page.locator('h1').innerText(), screen.locale === 'en-US' ? /enough mails/ : /./);
+  await look(page, screen, 'too-many-mails');
+  const moved = `new-${screen.name}@example.com`;
+  await api('POST', `/api/v1/orders/${order.orderId}/resend`, { recipients: [{ email, updatedEmail: moved }] });
+  const newLink = await linkInMail(moved, /\/r\/[^/]+$/);
+  await visit(link, 404, 'dead-link');
+  await api('POST', '/api/v1/sandbox/clock', { advance: 'P181D' });
+  await visit(newLink, 410, 'expired');
   await context.close();
 }
 
@@ -220,7 +241,7 @@ try {
   for (const screen of SCREENS) {
     await branded(browser, screen);
     await choice(browser, screen);
-    await nothingThere(browser, screen);
+    await refusals(browser, screen);
   }
 } finally {
   await browser.close();
