@@ -112,6 +112,8 @@ pub const REFUSALS_SHORTLY: usize = 10;
 pub const REFUSAL_MINUTES: i64 = 10;
 /// Bytes of a form of a recipient's page; a real one has some 300.
 pub const RECIPIENT_FORM_BYTES: usize = 4 * 1024;
+/// Forms of a gift's pages that one node takes in a minute before 429, right ones too.
+pub const FORMS_A_MINUTE: u32 = 20;
 /// Brands on one page of a choice gift.
 pub const BRANDS_A_PAGE: usize = 20;
 /// Codes on one page of a choice gift.

@@ -1,5 +1,5 @@
-//! Wrong links and verifications: after so many in a minute, the next ones of that address aren't even told apart
-//! from pages that don't exist. Right ones open all the same: a network's guesser doesn't lock out its recipients.
+//! Wrong links and verifications: after so many in a minute, the next ones of that address are told to wait. Right
+//! ones open all the same, so that who guesses doesn't lock out the recipients of their network.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;

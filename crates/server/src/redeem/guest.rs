@@ -8,12 +8,14 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use giftd_domain::ids::GiftKey;
 use giftd_store::StoreError;
 
 use super::countries::Country;
 use super::form::Form;
 use super::guesses::Guesses;
 use super::language::Language;
+use super::quota::Quota;
 use super::refusal::{Refusal, Why};
 use crate::api::client_address::client_address;
 use crate::state::Giftd;
@@ -28,6 +30,7 @@ pub struct Guest {
     pub headers: HeaderMap,
     address: IpAddr,
     guesses: Guesses,
+    quota: Quota,
     params: Vec<(String, String)>,
     query: Vec<(String, String)>,
 }
@@ -47,6 +50,11 @@ impl Guest {
     pub async fn form(&self, giftd: &Giftd, body: Body) -> Result<Form, Refusal> {
         let form = Form::read(&giftd.clock, &self.headers, body).await;
         form.map_err(|status| self.refuse(Why::BadForm(status)))
+    }
+
+    /// Counts a form of a gift; refuses it where too many came.
+    pub async fn count_form(&self, gift: GiftKey) -> Result<(), Refusal> {
+        self.quota.count(gift).await.map_err(|wait| self.refuse(Why::TooManyForms(wait)))
     }
 
     /// A wrong link or verification: counts it, unless this address has to wait because of others. Right ones
@@ -95,11 +103,13 @@ impl FromRequestParts<Arc<Giftd>> for Guest {
         // Without a connection, as in tests, everyone is at the same place.
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let guesses = parts.extensions.get::<Guesses>().cloned();
+        let quota = parts.extensions.get::<Quota>().cloned();
         Ok(Self {
             language: Language::preferred(&parts.headers),
             country: Country::preferred(&parts.headers),
             address: client_address(peer, &parts.headers, &giftd.settings.trusted_proxies),
             guesses: guesses.unwrap_or_else(|| Guesses::new(giftd.clock.clone())),
+            quota: quota.unwrap_or_else(|| Quota::new(giftd.clock.clone())),
             params,
             query: form_urlencoded::parse(query).into_owned().collect(),
             headers: parts.headers.clone(),

@@ -18,6 +18,7 @@ mod offer;
 mod page;
 mod pick;
 mod preview;
+mod quota;
 mod refusal;
 mod session;
 mod take;
@@ -42,6 +43,7 @@ use self::guesses::Guesses;
 use self::guest::Guest;
 use self::language::Language;
 use self::page::Asset;
+use self::quota::Quota;
 use self::refusal::{Refusal, Why};
 use crate::clock::Clock;
 use crate::state::Giftd;
@@ -78,7 +80,8 @@ pub fn router(clock: Clock) -> Router<Arc<Giftd>> {
         .route("/r/{token}/{page}/{*more}", get(no_page).fallback(no_page))
         .route(STYLESHEET.path(), get(|| async { STYLESHEET.answer() }))
         .route(SCRIPT.path(), get(|| async { SCRIPT.answer() }))
-        .layer(Extension(Guesses::new(clock)))
+        .layer(Extension(Guesses::new(clock.clone())))
+        .layer(Extension(Quota::new(clock)))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(page::headers))
 }

@@ -53,6 +53,8 @@ pub enum Why {
     LinkTooOld,
     /// Too many verification mails.
     TooManyMails(Duration),
+    /// Too many forms of this gift.
+    TooManyForms(Duration),
     /// Too many wrong links.
     Guessing(Duration),
     /// A form that isn't ours, or from before the session.
@@ -96,7 +98,7 @@ impl Why {
                 StatusCode::GONE
             }
             Self::OutOfStock { .. } | Self::NotOffered | Self::TooMuch => StatusCode::CONFLICT,
-            Self::TooManyMails(_) | Self::Guessing(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyMails(_) | Self::TooManyForms(_) | Self::Guessing(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Forged => StatusCode::FORBIDDEN,
             Self::BadForm(status) => *status,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -119,6 +121,7 @@ impl Why {
             Self::LinkUsed => ("link_used_title", "link_used_text"),
             Self::LinkTooOld => ("link_too_old_title", "link_too_old_text"),
             Self::TooManyMails(_) => ("too_many_mails_title", "too_many_mails_text"),
+            Self::TooManyForms(_) => ("too_many_forms_title", "too_many_forms_text"),
             Self::Guessing(_) => ("guessing_title", "guessing_text"),
             Self::Forged => ("forged_title", "forged_text"),
             Self::BadForm(_) => ("bad_form_title", "bad_form_text"),
@@ -129,7 +132,7 @@ impl Why {
 
     fn wait(&self) -> Option<Duration> {
         match self {
-            Self::TooManyMails(wait) | Self::Guessing(wait) => Some(*wait),
+            Self::TooManyMails(wait) | Self::TooManyForms(wait) | Self::Guessing(wait) => Some(*wait),
             Self::Unavailable => Some(BUSY),
             _ => None,
         }
@@ -219,6 +222,7 @@ mod tests {
             (Why::NotOffered, 409, None),
             (Why::TooMuch, 409, None),
             (Why::TooManyMails(seven), 429, Some("420")),
+            (Why::TooManyForms(seven), 429, Some("420")),
             (Why::Guessing(Duration::from_millis(1)), 429, Some("1")),
             (Why::Forged, 403, None),
             (Why::BadForm(StatusCode::PAYLOAD_TOO_LARGE), 413, None),
@@ -240,6 +244,6 @@ mod tests {
             }
         }
         // Only the two of a busy database, and of a form that is bad or forged, may look alike.
-        assert!(seen.len() >= 17 * Language::VARIANTS.len(), "{}", seen.len());
+        assert!(seen.len() >= 18 * Language::VARIANTS.len(), "{}", seen.len());
     }
 }

@@ -24,8 +24,7 @@ use crate::supplier;
 
 /// Redeems a branded gift, or a part of a choice gift, and shows the code.
 pub async fn take(State(giftd): State<Arc<Giftd>>, guest: Guest, body: Body) -> Result<Response, Refusal> {
-    let visit = Visit::of(&giftd, &guest).await?;
-    let form = guest.form(&giftd, body).await?;
+    let (visit, form) = Visit::with_form(&giftd, &guest, body).await?;
     let forged = || visit.refuse(Why::Forged).back_to(visit.path());
     let id = form.field("redemption").and_then(code::read_id).ok_or_else(forged)?;
     if !form.is_ours(giftd.keys.links(), visit.token(), visit.session.as_ref(), Purpose::Redeem(id)) {

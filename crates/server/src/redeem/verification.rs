@@ -21,8 +21,7 @@ use crate::state::Giftd;
 
 /// Asks for the mail.
 pub async fn request(State(giftd): State<Arc<Giftd>>, guest: Guest, body: Body) -> Result<Response, Refusal> {
-    let visit = Visit::of(&giftd, &guest).await?;
-    let form = guest.form(&giftd, body).await?;
+    let (visit, form) = Visit::with_form(&giftd, &guest, body).await?;
     if !form.is_ours(giftd.keys.links(), visit.token(), visit.session.as_ref(), Purpose::Request) {
         return Err(visit.refuse(Why::Forged).back_to(visit.path()));
     }

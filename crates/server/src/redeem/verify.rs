@@ -42,9 +42,8 @@ pub async fn show(State(giftd): State<Arc<Giftd>>, guest: Guest) -> Result<Respo
 
 /// Verifies, and begins a session.
 pub async fn verify(State(giftd): State<Arc<Giftd>>, guest: Guest, body: Body) -> Result<Response, Refusal> {
-    let visit = Visit::of(&giftd, &guest).await?;
+    let (visit, form) = Visit::with_form(&giftd, &guest, body).await?;
     let number = number(&giftd, &guest, &visit).await?;
-    let form = guest.form(&giftd, body).await?;
     if visit.is_verified() {
         return Ok(see_other(&visit.path()));
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
 use giftd_domain::access::Environment;
@@ -13,7 +14,7 @@ use giftd_domain::orders::CardType;
 use giftd_domain::{Timestamp, limits};
 use minijinja::{Value, context};
 
-use super::form::{Purpose, csrf};
+use super::form::{Form, Purpose, csrf};
 use super::guest::Guest;
 use super::page::{self, Look};
 use super::refusal::{Refusal, Why};
@@ -54,10 +55,22 @@ pub enum Access {
 impl<'a> Visit<'a> {
     /// The gift of the link in the request's path, if it opens one now.
     pub async fn of(giftd: &'a Giftd, guest: &'a Guest) -> Result<Self, Refusal> {
-        let (key, token) = (giftd.keys.links(), guest.param("token"));
-        let Some(link) = links::verify(key, token) else { return Err(guest.guessed().await) };
-        let session = Session::of(&guest.headers, key, token, giftd.clock.now());
-        let gift = GiftKey { account_id: link.account, order: link.order, position: link.position };
+        let link = link(giftd, guest).await?;
+        Self::at(giftd, guest, link).await
+    }
+
+    /// The same, and the form that was sent. The gift is looked at when all of the form is there: a form that is
+    /// held back doesn't act on what the gift was.
+    pub async fn with_form(giftd: &'a Giftd, guest: &'a Guest, body: Body) -> Result<(Self, Form), Refusal> {
+        let link = link(giftd, guest).await?;
+        let form = guest.form(giftd, body).await?;
+        guest.count_form(gift(link)).await.map_err(|refusal| refusal.back_to(path(guest)))?;
+        Ok((Self::at(giftd, guest, link).await?, form))
+    }
+
+    async fn at(giftd: &'a Giftd, guest: &'a Guest, link: GiftLink) -> Result<Self, Refusal> {
+        let session = Session::of(&guest.headers, giftd.keys.links(), guest.param("token"), giftd.clock.now());
+        let gift = gift(link);
         let at_hand = giftd.store.gift_at_hand(gift).await.map_err(|error| guest.failed(error))?;
         let at_hand = at_hand.ok_or_else(|| guest.refuse(Why::Unknown))?;
         let now = at_hand.clock.time(giftd.clock.now());
@@ -69,7 +82,7 @@ impl<'a> Visit<'a> {
 
     /// The gift, as the database calls it.
     pub fn gift(&self) -> GiftKey {
-        GiftKey { account_id: self.link.account, order: self.link.order, position: self.link.position }
+        gift(self.link)
     }
 
     /// The link's token.
@@ -79,7 +92,7 @@ impl<'a> Visit<'a> {
 
     /// Where the gift's page is.
     pub fn path(&self) -> String {
-        format!("/r/{}", self.token())
+        path(self.guest)
     }
 
     /// Whether the recipient's address is verified; a reward link has none, and is its own credential.
@@ -184,4 +197,20 @@ impl<'a> Visit<'a> {
     fn look(&self) -> Look {
         Look { language: self.guest.language, sandbox: self.at_hand.environment == Environment::Sandbox }
     }
+}
+
+/// The link in the request's path.
+async fn link(giftd: &Giftd, guest: &Guest) -> Result<GiftLink, Refusal> {
+    match links::verify(giftd.keys.links(), guest.param("token")) {
+        Some(link) => Ok(link),
+        None => Err(guest.guessed().await),
+    }
+}
+
+fn gift(link: GiftLink) -> GiftKey {
+    GiftKey { account_id: link.account, order: link.order, position: link.position }
+}
+
+fn path(guest: &Guest) -> String {
+    format!("/r/{}", guest.param("token"))
 }

@@ -1,11 +1,14 @@
 //! A node without its port, gifts that were sent, and browsers that follow their links.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -32,8 +35,11 @@ use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::SendTiming;
 use giftd_store::{OperatorEntry, Placed, SettleDelivery, Work};
 use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use jiff::SignedDuration;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 /// When all this begins.
@@ -297,8 +303,20 @@ impl Browser {
     }
 
     pub async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        self.send(Method::POST, path, Some(body)).await
+        self.send(Method::POST, path, Some(written(form).into())).await
+    }
+
+    /// Begins to send a form, and holds the form itself back.
+    pub async fn hold(&self, page: &Page, id: &str) -> Held {
+        let form = page.form(id);
+        let fields: Vec<(&str, &str)> =
+            form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let ((begun, is_begun), (go, goes)) = (oneshot::channel(), oneshot::channel());
+        let body = HeldBody { begun: Some(begun), goes, form: Some(written(&fields).into()) };
+        let mut browser = self.clone();
+        let answer = tokio::spawn(async move { browser.send(Method::POST, &form.action, Some(Body::new(body))).await });
+        is_begun.await.expect("the form is read");
+        Held { go, answer }
     }
 
     /// Sends the form `id` of a page with its hidden fields and these.
@@ -310,8 +328,7 @@ impl Browser {
         if form.is_post {
             return self.post(&form.action, &fields).await;
         }
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
-        self.get(&format!("{}?{query}", form.action)).await
+        self.get(&format!("{}?{}", form.action, written(&fields))).await
     }
 
     /// The page that an answer leads to.
@@ -320,7 +337,7 @@ impl Browser {
         self.get(page.header(LOCATION.as_str())).await
     }
 
-    async fn send(&mut self, method: Method, path: &str, form: Option<String>) -> Page {
+    async fn send(&mut self, method: Method, path: &str, form: Option<Body>) -> Page {
         let bare = path.split('?').next().expect("a path");
         let mut request = Request::builder().method(method).uri(path).header(ACCEPT_LANGUAGE, self.language);
         for ((below, name), value) in &self.cookies {
@@ -332,7 +349,7 @@ impl Browser {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         let peer = SocketAddr::from((self.address, 4_711));
-        let request = request.extension(ConnectInfo(peer)).body(Body::from(form.unwrap_or_default()));
+        let request = request.extension(ConnectInfo(peer)).body(form.unwrap_or_default());
         let response = self.router.clone().oneshot(request.expect("a request")).await.expect("an answer");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
@@ -344,6 +361,48 @@ impl Browser {
         }
         Page { status: parts.status, headers: parts.headers, html: String::from_utf8(bytes.to_vec()).expect("UTF-8") }
     }
+}
+
+/// A form that is being sent.
+pub struct Held {
+    go: oneshot::Sender<()>,
+    answer: JoinHandle<Page>,
+}
+
+impl Held {
+    /// Sends the rest.
+    pub async fn send(self) -> Page {
+        self.go.send(()).expect("the form is still wanted");
+        self.answer.await.expect("an answer")
+    }
+}
+
+struct HeldBody {
+    begun: Option<oneshot::Sender<()>>,
+    goes: oneshot::Receiver<()>,
+    form: Option<Bytes>,
+}
+
+impl hyper::body::Body for HeldBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(begun) = self.begun.take() {
+            begun.send(()).expect("someone waits for it");
+        }
+        if self.form.is_some() {
+            ready!(Pin::new(&mut self.goes).poll(context)).expect("it is sent in the end");
+        }
+        Poll::Ready(self.form.take().map(|form| Ok(Frame::data(form))))
+    }
+}
+
+fn written(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
 /// A form of a page.

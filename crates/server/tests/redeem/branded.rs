@@ -122,6 +122,21 @@ async fn who_asks_again_and_again_without_stock_leaves_few_rows() {
 }
 
 #[tokio::test]
+async fn a_form_that_was_held_back_acts_on_what_the_gift_is_now() {
+    let bed = Bed::new().await;
+    let gift = bed.give(STOCKED).await;
+    let mut browser = bed.opened(&gift).await;
+    let page = browser.get(&gift.path()).await;
+    let held = browser.hold(&page, "redeem-form").await;
+    for _ in 0..limits::REFUSALS_SHORTLY {
+        let page = browser.get(&gift.path()).await;
+        browser.submit(&page, "redeem-form", &[]).await.assert(409, "there is no code right now");
+    }
+    held.send().await.assert(409, "there is no code right now");
+    assert_eq!(bed.at_hand(&gift).await.redemptions.len(), limits::REFUSALS_SHORTLY);
+}
+
+#[tokio::test]
 async fn a_code_whose_supplier_has_not_answered_is_being_prepared() {
     let bed = Bed::new().await;
     let gift = bed.give(BRANDED).await;

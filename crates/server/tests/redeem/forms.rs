@@ -1,5 +1,8 @@
 //! Forms: only ours count, and only small ones.
 
+use giftd::links::{self, GiftLink};
+use giftd_domain::limits;
+
 use crate::bed::{BRANDED, Bed, Browser, Given, Page};
 
 /// The hidden fields of a form, with one changed.
@@ -71,4 +74,56 @@ async fn large_and_strange_forms_are_refused_with_a_page() {
     let large = "x".repeat(5_000);
     browser.post(&path, &[("csrf", &large)]).await.assert(413, "We couldn't read this form");
     browser.get(&path).await.assert(405, "We couldn't read this form");
+}
+
+#[tokio::test]
+async fn a_gift_takes_so_many_forms_in_a_minute_right_and_wrong_from_everywhere() {
+    let bed = Bed::new().await;
+    let (gift, other) = (bed.give(BRANDED).await, bed.give(BRANDED).await);
+    let mut owner = bed.opened(&gift).await;
+    let own = owner.get(&gift.path()).await;
+    let mut stranger = Browser { address: [198, 51, 100, 7], ..bed.browser() };
+    let covered = stranger.get(&gift.path()).await;
+    let paths = ["redeem", "verification", &format!("verify/{}", bed.verification(&gift).await)]
+        .map(|page| format!("{}/{page}", gift.path()));
+    // One verified.
+    for number in 1..limits::FORMS_A_MINUTE as usize {
+        let browser = if number % 2 == 0 { &mut owner } else { &mut stranger };
+        let answer = browser.post(&paths[number % paths.len()], &[]).await;
+        assert_ne!(answer.status, 429, "{number}");
+    }
+    let before = bed.at_hand(&gift).await;
+    for refused in [
+        owner.submit(&own, "redeem-form", &[]).await,
+        stranger.submit(&covered, "verification-form", &[]).await,
+        stranger.post(&paths[2], &[]).await,
+    ] {
+        refused.assert(429, "That was a lot at once. Your gift is safe. Please try again in a minute.");
+        assert_eq!(refused.header("retry-after"), "60");
+        assert_eq!(refused.links(), [gift.path()], "and a way back");
+    }
+    assert_eq!(bed.at_hand(&gift).await, before);
+    owner.get(&gift.path()).await.assert(200, "Your gift from Acme Corp");
+    let covered = owner.get(&other.path()).await;
+    assert_eq!(owner.submit(&covered, "verification-form", &[]).await.status, 303, "another gift");
+    bed.advance(60);
+    assert_eq!(owner.submit(&own, "redeem-form", &[]).await.status, 303);
+    assert_eq!(bed.at_hand(&gift).await.redemptions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_gift_is_not_looked_up_for_forms_beyond_that() {
+    let bed = Bed::new().await;
+    let gift = bed.give(Given { email: None, ..BRANDED }).await;
+    let mut browser = bed.browser();
+    let path = format!("{}/redeem", gift.path());
+    let nowhere = GiftLink { position: 9_999, ..gift.link() };
+    let nowhere = format!("/r/{}/redeem", links::token(bed.giftd.keys.links(), nowhere));
+    for _ in 0..limits::FORMS_A_MINUTE {
+        browser.post(&path, &[]).await.assert(403, "That didn't work");
+        browser.post(&nowhere, &[]).await.assert(404, "We can't find this page");
+    }
+    for path in [path, nowhere] {
+        browser.post(&path, &[]).await.assert(429, "That was a lot at once");
+    }
 }
