@@ -38,6 +38,7 @@ ALTER TABLE gifts ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
 -- When it is reminded of or expires next; null when nothing happens to it any more by itself.
 ALTER TABLE gifts ADD COLUMN wake_at INTEGER;
 CREATE INDEX gifts_by_wake_at ON gifts (wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX gifts_by_account_wake_at ON gifts (account_id, wake_at) WHERE wake_at IS NOT NULL;
 UPDATE gifts SET wake_at = expires_at WHERE expires_at IS NOT NULL;
 
 -- Mails to be sent; a row is gone once its outcome is settled.

@@ -102,7 +102,7 @@ pub(super) async fn end_move(
         .await?;
     batch
         .add(
-            "UPDATE gifts SET wake_at = wake_at - $2 WHERE account_id = $1 AND wake_at + 0 IS NOT NULL",
+            "UPDATE gifts SET wake_at = wake_at - $2 WHERE account_id = $1 AND wake_at IS NOT NULL",
             parameters![account_id.0, moved],
         )
         .await?;
@@ -127,7 +127,7 @@ pub(super) async fn end_move(
 
 /// What waits in an account up to an instant.
 pub(super) async fn due_until(connection: &Connection, account: AccountId, until: Timestamp) -> Result<Due, Failure> {
-    // By the primary keys: an account's rows, instead of what is due in all accounts.
+    // By the account: its rows, instead of what is due in all accounts; of its gifts only those that wait.
     let statement = connection
         .prepare_cached(
             "SELECT m.n + g.n AS events, first_mail, first_turn

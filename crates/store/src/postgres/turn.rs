@@ -94,8 +94,8 @@ pub(super) async fn turn_gifts(
 }
 
 /// Gifts whose instant is `until` or before, oldest first; without a lock, so some may be turned by others
-/// until they are held. One account's are found by its own key: by the instant stand those of all others
-/// too, and where the one's clock is moved that is far ahead.
+/// until they are held. One account's are found by an index of the accounts: by the instant stand those of all
+/// others too, and where the one's clock is moved that is far ahead.
 async fn due(connection: &Connection, work: Work, until: Timestamp, limit: i64) -> Result<Vec<GiftKey>, Failure> {
     let (sql, only) = match work {
         Work::Everyone => (
@@ -125,7 +125,8 @@ async fn due(connection: &Connection, work: Work, until: Timestamp, limit: i64) 
     rows.iter().map(key).collect()
 }
 
-/// Holds the gifts that are still due, now that nobody else turns gifts of their accounts.
+/// Holds the gifts that are still due, now that nobody else turns gifts of their accounts. Each is found by its key:
+/// no index of instants knows what `IS TRUE` says of them.
 async fn hold_due(
     connection: &Connection,
     work: Work,
@@ -147,7 +148,7 @@ async fn hold_due(
              FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::BIGINT[]) AS w (account_id, order_id, place, until),
                 LATERAL (SELECT * FROM gifts
                     WHERE account_id = w.account_id AND order_id = w.order_id AND position = w.place
-                        AND wake_at + 0 <= w.until LIMIT 1 FOR NO KEY UPDATE) g,
+                        AND (wake_at <= w.until) IS TRUE LIMIT 1 FOR NO KEY UPDATE) g,
                 LATERAL (SELECT refund_option, kind_id FROM orders
                     WHERE account_id = w.account_id AND order_id = w.order_id LIMIT 1) o,
                 LATERAL (SELECT order_type FROM order_kinds

@@ -127,7 +127,10 @@ pub(super) fn end_move(
         )?
         .execute(params![account_id.0, Column(now)])?;
     connection
-        .prepare_cached("UPDATE gifts SET wake_at = wake_at - ?2 WHERE account_id = ?1 AND +wake_at IS NOT NULL")?
+        .prepare_cached(
+            "UPDATE gifts INDEXED BY gifts_by_account_wake_at SET wake_at = wake_at - ?2
+             WHERE account_id = ?1 AND wake_at IS NOT NULL",
+        )?
         .execute(params![account_id.0, moved])?;
     keep(group, account_id, Some(ended))?;
     Ok(true)
@@ -135,7 +138,7 @@ pub(super) fn end_move(
 
 /// What waits in an account up to an instant.
 pub(super) fn due_until(connection: &Connection, account: AccountId, until: Timestamp) -> Result<Due, StoreError> {
-    // By the primary keys: an account's rows, instead of what is due in all accounts.
+    // By the account: its rows, instead of what is due in all accounts; of its gifts only those that wait.
     let of = |sql: &str| -> Result<(u64, Option<Timestamp>), StoreError> {
         let (count, first): (i64, _) = connection
             .prepare_cached(sql)?
@@ -143,7 +146,8 @@ pub(super) fn due_until(connection: &Connection, account: AccountId, until: Time
         Ok((unsigned(count)?, first))
     };
     let (mails, first_mail) = of("SELECT COUNT(*), MIN(run_at) FROM mails WHERE account_id = ?1 AND +run_at <= ?2")?;
-    let (turns, first_turn) = of("SELECT COUNT(*), MIN(wake_at) FROM gifts WHERE account_id = ?1 AND +wake_at <= ?2")?;
+    let (turns, first_turn) = of("SELECT COUNT(*), MIN(wake_at) FROM gifts INDEXED BY gifts_by_account_wake_at
+        WHERE account_id = ?1 AND wake_at <= ?2")?;
     Ok(Due { events: mails + turns, first_mail, first_turn })
 }
 
