@@ -302,7 +302,9 @@ impl Store for SqliteStore {
     }
 
     async fn resend(&self, command: Resend) -> Result<Resent, StoreError> {
-        self.writer.write(command.entries.len(), move |group| resend::resend(group, &command)).await
+        // It reads the whole order, however few it sends again: few others shall wait in its transaction.
+        let weight = command.entries.len().max(limits::GROUP_GIFTS);
+        self.writer.write(weight, move |group| resend::resend(group, &command)).await
     }
 
     async fn order_events(

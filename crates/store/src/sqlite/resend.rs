@@ -47,18 +47,18 @@ struct Earlier {
     moves: Vec<(String, String)>,
 }
 
-/// All gifts of the order, with their resends.
+/// All gifts of the order, with their resends of the last day and their moves.
 fn resendable(connection: &Connection, command: &Resend, day_ago: Timestamp) -> Result<Vec<Resendable>, StoreError> {
-    let key = params![command.account_id.0, Column(command.order_id.time)];
+    let (account, order) = (command.account_id.0, Column(command.order_id.time));
     let mut earlier: HashMap<u32, Earlier> = HashMap::new();
     let mut statement = connection.prepare_cached(
-        "SELECT position, at, from_email, to_email FROM resends WHERE account_id = ?1 AND order_id = ?2
-         ORDER BY position, send_number",
+        "SELECT position, at > ?3, from_email, to_email FROM resends
+         WHERE account_id = ?1 AND order_id = ?2 AND (at > ?3 OR to_email IS NOT NULL) ORDER BY position, send_number",
     )?;
-    let mut rows = statement.query(key)?;
+    let mut rows = statement.query(params![account, order, Column(day_ago)])?;
     while let Some(row) = rows.next()? {
         let of_gift = earlier.entry(row.get(0)?).or_default();
-        of_gift.today += u32::from(row.get::<_, Column<Timestamp>>(1)?.0 > day_ago);
+        of_gift.today += u32::from(row.get::<_, bool>(1)?);
         if let Some(to) = row.get(3)? {
             of_gift.moves.push((row.get(2)?, to));
         }
@@ -67,7 +67,7 @@ fn resendable(connection: &Connection, command: &Resend, day_ago: Timestamp) -> 
         .prepare_cached(&format!(
             "SELECT {GIFT}, g.send_number FROM gifts g WHERE account_id = ?1 AND order_id = ?2 ORDER BY position"
         ))?
-        .query_map(key, |row| {
+        .query_map(params![account, order], |row| {
             let gift = gift(row)?;
             let Earlier { today, moves } = earlier.remove(&gift.position).unwrap_or_default();
             Ok(Resendable { gift, send_number: row.get(GIFT_COLUMNS)?, resends_today: today, moves })
