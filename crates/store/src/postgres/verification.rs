@@ -6,6 +6,7 @@ use giftd_domain::gifts::events::NewEvent;
 use giftd_domain::gifts::redemption::NotRedeemable;
 use giftd_domain::gifts::verification::{VerificationRequested, Verified, is_good, may_request};
 use giftd_domain::ids::GiftKey;
+use giftd_domain::limits;
 
 use super::batch::{Batch, parameters};
 use super::error::Failure;
@@ -13,7 +14,7 @@ use super::events::NewEvents;
 use super::gifts;
 use super::mails::NewMails;
 use super::operation::Connection;
-use super::rows::{Columns as _, micros, uuid};
+use super::rows::{Columns as _, micros, signed, uuid};
 
 /// Asks for a verification mail, within limits. Inside a transaction.
 pub(super) async fn request_verification(
@@ -31,19 +32,20 @@ pub(super) async fn request_verification(
     if of.held.gift.recipient.email.is_none() {
         return Ok(VerificationRequested::Refused(NotRedeemable::Unknown));
     }
-    // The limits keep them few.
-    let earlier = connection
+    // As many as count.
+    let last = connection
         .prepare_cached(
             "SELECT number, requested_at FROM verifications WHERE account_id = $1 AND order_id = $2 AND position = $3
-             ORDER BY number",
+             ORDER BY number DESC LIMIT $4",
         )
         .await?;
-    let rows = connection.query(&earlier, &[&key.account_id.0, &uuid(key.order), &i64::from(key.position)]).await?;
+    let (order, position, most) = (uuid(key.order), i64::from(key.position), signed(limits::VERIFICATIONS_A_DAY)?);
+    let rows = connection.query(&last, &[&key.account_id.0, &order, &position, &most]).await?;
     let instants: Vec<Timestamp> = rows.iter().map(|row| row.instant("requested_at")).collect::<Result<_, _>>()?;
     if let Err(wait) = may_request(&instants, now) {
         return Ok(VerificationRequested::TooMany { wait });
     }
-    let number = rows.last().map_or(Ok(0), |row| row.count::<u32>("number"))?.saturating_add(1);
+    let number = rows.first().map_or(Ok(0), |row| row.count::<u32>("number"))?.saturating_add(1);
     let event = of.held.next_event();
     let (mut mails, mut events) = (NewMails::default(), NewEvents::default());
     mails.add(key, MailKind::Verification, number, now);
@@ -53,14 +55,7 @@ pub(super) async fn request_verification(
         .add(
             "INSERT INTO verifications (account_id, order_id, position, number, link_version, requested_at)
              VALUES ($1, $2, $3, $4, $5, $6)",
-            parameters![
-                key.account_id.0,
-                uuid(key.order),
-                i64::from(key.position),
-                i64::from(number),
-                i64::from(link_version),
-                micros(now),
-            ],
+            parameters![key.account_id.0, order, position, i64::from(number), i64::from(link_version), micros(now)],
         )
         .await?;
     gifts::write_use(&mut batch, &[of.held]).await?;

@@ -6,13 +6,14 @@ use giftd_domain::gifts::events::NewEvent;
 use giftd_domain::gifts::redemption::NotRedeemable;
 use giftd_domain::gifts::verification::{VerificationRequested, Verified, is_good, may_request};
 use giftd_domain::ids::GiftKey;
+use giftd_domain::limits;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::events::record;
 use super::group::Group;
 use super::mails::queue_mail;
 use super::orders::gift_and_order;
-use super::rows::{Column, instant};
+use super::rows::{Column, instant, signed};
 use crate::StoreError;
 
 /// Asks for a verification mail, within limits.
@@ -31,22 +32,23 @@ pub(super) fn request_verification(
     if gift.recipient.email.is_none() {
         return Ok(VerificationRequested::Refused(NotRedeemable::Unknown));
     }
-    // The limits keep them few.
-    let earlier: Vec<(u32, Timestamp)> = group
+    // As many as count.
+    let last: Vec<(u32, Timestamp)> = group
         .connection()
         .prepare_cached(
             "SELECT number, requested_at FROM verifications WHERE account_id = ?1 AND order_id = ?2 AND position = ?3
-             ORDER BY number",
+             ORDER BY number DESC LIMIT ?4",
         )?
-        .query_map(params![key.account_id.0, Column(key.order), key.position], |row| {
-            Ok((row.get(0)?, row.get::<_, Column<_>>(1)?.0))
-        })?
+        .query_map(
+            params![key.account_id.0, Column(key.order), key.position, signed(limits::VERIFICATIONS_A_DAY)],
+            |row| Ok((row.get(0)?, row.get::<_, Column<_>>(1)?.0)),
+        )?
         .collect::<Result<_, _>>()?;
-    let instants: Vec<Timestamp> = earlier.iter().map(|(_, at)| *at).collect();
+    let instants: Vec<Timestamp> = last.iter().map(|(_, at)| *at).collect();
     if let Err(wait) = may_request(&instants, now) {
         return Ok(VerificationRequested::TooMany { wait });
     }
-    let number = earlier.last().map_or(0, |(number, _)| *number).saturating_add(1);
+    let number = last.first().map_or(0, |(number, _)| *number).saturating_add(1);
     group
         .connection()
         .prepare_cached(

@@ -152,6 +152,13 @@ pub async fn at_most_10_are_asked_for_in_24_hours(bed: Bed) {
     assert_eq!(request(&world, gift, DAY - 1).await, too_many(1));
     assert_eq!(request(&world, gift, DAY).await, requested(11));
     assert_eq!(request(&world, gift, DAY + 1).await, too_many(20 * MINUTE - 1));
+    // Also of those that were asked for after many more.
+    for index in 1..10 {
+        let number = u32::try_from(index + 11).expect("a number");
+        assert_eq!(request(&world, gift, DAY + index * 20 * MINUTE).await, requested(number));
+    }
+    assert_eq!(request(&world, gift, DAY + 200 * MINUTE).await, too_many(DAY - 200 * MINUTE));
+    assert_eq!(request(&world, gift, 2 * DAY).await, requested(21));
 }
 
 pub async fn used_verifications_count_as_asked_for(bed: Bed) {
