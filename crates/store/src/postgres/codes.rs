@@ -10,6 +10,9 @@ use super::operation::Connection;
 use super::rows::{Columns as _, micros};
 use crate::CodesImport;
 
+/// What the locks of redemptions begin with, so that they meet no others: `code` in ASCII.
+const LOCK: i32 = 0x636f_6465;
+
 /// Adds those that aren't there. Inside a transaction.
 pub(super) async fn import_codes(
     connection: &Connection,
@@ -54,8 +57,8 @@ pub(super) async fn take_code(
 ) -> Result<Option<Sealed>, Failure> {
     let id = Uuid::from_u128(redemption.0);
     // Whoever asks for the same redemption waits here, and then sees the code that it got.
-    let (high, low) = id.as_u64_pair();
-    connection.execute("SELECT pg_advisory_xact_lock($1)", &[&(high ^ low).cast_signed()]).await?;
+    let (first, ..) = id.as_fields();
+    connection.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&LOCK, &first.cast_signed()]).await?;
     let known = connection
         .prepare_cached(
             "SELECT product_id = $2 AND face_value = $3 AS is_asked_for, sealed, key_id
