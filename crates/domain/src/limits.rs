@@ -116,6 +116,9 @@ pub const RECIPIENT_FORM_BYTES: usize = 4 * 1024;
 pub const FORMS_A_MINUTE: u32 = 20;
 /// Brands on one page of a choice gift.
 pub const BRANDS_A_PAGE: usize = 20;
+/// Branded cards of a catalog that a choice gift's page looks at itself; more are a task of their own, so that nobody
+/// else waits meanwhile.
+pub const BRANDS_LOOKED_AT: usize = 300;
 /// Codes on one page of a choice gift.
 pub const CODES_A_PAGE: usize = 5;
 /// Amounts of a brand that a recipient picks from a list; from more, one is written into a field.

@@ -52,7 +52,10 @@ async fn open(giftd: &Giftd, guest: &Guest, visit: &Visit<'_>) -> Result<Respons
     let (is_choice, is_over) = (visit.is_choice(), visit.is_over());
     let is_open = !is_over && gift.open() > 0;
     let offer = match is_choice && is_open {
-        true => Some(Offer::of(giftd, visit).await.map_err(|error| guest.failed(error))?.page(guest)),
+        true => {
+            let offer = Offer::of(giftd, visit).await.map_err(|error| guest.failed(error))?;
+            Some(offer.page(guest).await.map_err(|error| guest.broken(error))?)
+        }
         false => None,
     };
     let about = if is_choice {

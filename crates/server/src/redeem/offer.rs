@@ -12,6 +12,7 @@ use giftd_store::StoreError;
 use jiff::SignedDuration;
 use minijinja::{Value, context};
 use rust_decimal::Decimal;
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::cards::{hue, in_path};
 use super::countries;
@@ -38,6 +39,23 @@ pub struct Offer {
     /// By the node's clock: rates age in real time, also in a sandbox.
     now: Timestamp,
     rates_good_for: SignedDuration,
+}
+
+/// Which brands a guest asks for.
+struct Asked {
+    language: Language,
+    /// As it came, or where the guest probably is.
+    country: Option<String>,
+    /// From 1, as it came.
+    page: usize,
+}
+
+impl Asked {
+    fn of(guest: &Guest) -> Self {
+        let country = guest.query("country").or_else(|| guest.country.map(|country| country.alpha_3));
+        let page = guest.query("page").and_then(|page| page.parse().ok());
+        Self { language: guest.language, country: country.map(str::to_owned), page: page.unwrap_or(1) }
+    }
 }
 
 /// The amounts of a brand that fit, in minor units.
@@ -81,14 +99,18 @@ impl Offer {
 
     /// The amounts of a card that fit; none where none does.
     pub fn amounts(&self, card: &BrandedCard) -> Option<Amounts> {
+        // Ascending, and so are their costs: behind the first that costs too much, all do.
         let fits = |minor: &i64| self.fits(card, *minor);
         let amounts = match (&card.prices, &*self.stock) {
-            (Prices::Fixed(prices), _) => Amounts::These(
-                prices.iter().copied().filter(|minor| self.stock.has(&card.product_id, *minor)).filter(fits).collect(),
-            ),
+            (Prices::Fixed(prices), InStock::Everything) => {
+                Amounts::These(prices.iter().copied().take_while(fits).collect())
+            }
+            (Prices::Fixed(_), InStock::These(these)) => {
+                Amounts::These(with_code(these, card).take_while(fits).collect())
+            }
             (Prices::Range { min, max, step }, InStock::Everything) => self.steps(card, *min, *max, *step)?,
             (Prices::Range { step, .. }, InStock::These(these)) => {
-                let values = in_range(these, card).filter(fits).collect::<Vec<_>>();
+                let values = with_code(these, card).take_while(fits).collect::<Vec<_>>();
                 match (values.first(), values.last()) {
                     (Some(&min), Some(&max)) if values.len() > limits::AMOUNTS_LISTED => {
                         Amounts::Range { min, max, step: *step }
@@ -103,15 +125,14 @@ impl Offer {
         }
     }
 
-    /// Whether any amount of a card fits; cheaper than [`Self::amounts`].
+    /// Whether any amount of a card fits: then its least one does.
     fn has_any(&self, card: &BrandedCard) -> bool {
-        match (&card.prices, &*self.stock) {
-            (Prices::Fixed(prices), _) => {
-                prices.iter().any(|minor| self.stock.has(&card.product_id, *minor) && self.fits(card, *minor))
-            }
-            (Prices::Range { min, .. }, InStock::Everything) => self.fits(card, *min),
-            (Prices::Range { .. }, InStock::These(these)) => in_range(these, card).any(|minor| self.fits(card, minor)),
-        }
+        let least = match (&card.prices, &*self.stock) {
+            (_, InStock::These(these)) => with_code(these, card).next(),
+            (Prices::Fixed(prices), InStock::Everything) => prices.first().copied(),
+            (Prices::Range { min, .. }, InStock::Everything) => Some(*min),
+        };
+        least.is_some_and(|minor| self.fits(card, minor))
     }
 
     /// All price points of a range from `min` to the last that fits: costs grow with amounts.
@@ -146,19 +167,27 @@ impl Offer {
         fx::cost_in_cents(minor, card.currency, rate)
     }
 
-    /// The brands for a page, of the country that the guest wants or probably is in.
-    pub fn page(&self, guest: &Guest) -> Value {
-        let language = guest.language;
+    /// The brands for a page, of the country that the guest wants or probably is in. Fails only when making it
+    /// panicked.
+    pub async fn page(self, guest: &Guest) -> Result<Value, JoinError> {
+        let asked = Asked::of(guest);
+        if self.reference.catalog.branded.len() <= limits::BRANDS_LOOKED_AT {
+            return Ok(self.listed(&asked));
+        }
+        spawn_blocking(move || self.listed(&asked)).await
+    }
+
+    fn listed(&self, asked: &Asked) -> Value {
+        let language = asked.language;
         let fitting: Vec<_> = self.reference.catalog.branded.values().filter(|card| self.has_any(card)).collect();
         let codes: BTreeSet<_> = fitting.iter().map(|card| card.country_code.as_str()).collect();
-        let wanted = guest.query("country").or_else(|| guest.country.map(|country| country.alpha_3));
-        let country = wanted.filter(|wanted| codes.contains(wanted)).unwrap_or(ALL);
+        let country = asked.country.as_deref().filter(|wanted| codes.contains(wanted)).unwrap_or(ALL);
         let mut cards: Vec<_> =
             fitting.into_iter().filter(|card| country == ALL || card.country_code == country).collect();
         cards.sort_by_cached_key(|card| (folded(&card.product_name), card.product_id.clone()));
 
         let pages = cards.len().div_ceil(limits::BRANDS_A_PAGE).max(1);
-        let page = guest.query("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1).clamp(1, pages);
+        let page = asked.page.clamp(1, pages);
         let first = page.saturating_sub(1).saturating_mul(limits::BRANDS_A_PAGE);
         let shown = cards.into_iter().skip(first).take(limits::BRANDS_A_PAGE);
         let brands: Vec<_> = shown.map(|card| self.brand(card, language)).collect();
@@ -196,8 +225,8 @@ impl Offer {
     }
 }
 
-/// The face values in stock that are price points of a card.
-fn in_range<'a>(
+/// The price points of a card that have a code, ascending.
+fn with_code<'a>(
     these: &'a HashMap<String, BTreeSet<i64>>,
     card: &'a BrandedCard,
 ) -> impl Iterator<Item = i64> + use<'a> {
