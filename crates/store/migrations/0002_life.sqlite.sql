@@ -134,6 +134,8 @@ CREATE TABLE redemptions (
     CHECK ((state = 'RESERVED') = (ask_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX redemptions_by_ask_at ON redemptions (ask_at) WHERE ask_at IS NOT NULL;
+-- Finds a gift's redemptions without a walk through all that were released, which have no end.
+CREATE INDEX redemptions_by_state ON redemptions (account_id, order_id, position, state, settled_at);
 
 -- Codes that an operator imported. Each is handed out once: to one redemption, for ever.
 CREATE TABLE codes (

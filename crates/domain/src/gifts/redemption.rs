@@ -83,11 +83,12 @@ pub struct GiftAtHand {
     pub organization_id: OrganizationId,
     /// The organization's name.
     pub organization: String,
-    /// The order.
+    /// The order; its message is the order's own, else its template's, also of a deleted one.
     pub order: OrderSummary,
     /// The gift.
     pub gift: Gift,
-    /// Its redemptions, oldest first, released ones too.
+    /// Its redemptions, oldest first; of released ones only the [`crate::limits::RELEASED_AT_HAND`] that were released
+    /// last, as a gift whose card is out of stock collects them without end.
     pub redemptions: Vec<Redemption>,
 }
 

@@ -15,7 +15,9 @@ use super::rows::{Columns as _, Parameters, uuid};
 pub(super) async fn gift_at_hand(connection: &Connection, key: GiftKey) -> Result<Option<GiftAtHand>, Failure> {
     let of_order = connection
         .prepare_cached(&format!(
-            "SELECT {SUMMARY}, a.environment, {clock}, a.organization_id, n.name AS organization
+            "SELECT {SUMMARY}, a.environment, {clock}, a.organization_id, n.name AS organization,
+                (SELECT t.message FROM templates t
+                    WHERE t.account_id = o.account_id AND t.template_id = o.template_id) AS template_message
              FROM orders o
                 JOIN order_kinds k ON k.account_id = o.account_id AND k.kind_id = o.kind_id
                 JOIN accounts a ON a.account_id = o.account_id
@@ -38,15 +40,19 @@ pub(super) async fn gift_at_hand(connection: &Connection, key: GiftKey) -> Resul
         connection.query_opt(&of_gift, &wanted),
         redeem::redemptions(connection, key),
     );
-    let (Some(order), Some(row)) = (of_order?, of_gift?) else { return Ok(None) };
+    let (Some(row), Some(of_gift)) = (of_order?, of_gift?) else { return Ok(None) };
+    let mut order = summary(&row)?;
+    if order.email_setting.message.is_none() {
+        order.email_setting.message = row.value("template_message")?;
+    }
     Ok(Some(GiftAtHand {
         account_id: key.account_id,
-        environment: order.named("environment")?,
-        clock: accounts::clock(&order)?,
-        organization_id: OrganizationId(order.value("organization_id")?),
-        organization: order.value("organization")?,
-        order: summary(&order)?,
-        gift: gift(&row)?,
+        environment: row.named("environment")?,
+        clock: accounts::clock(&row)?,
+        organization_id: OrganizationId(row.value("organization_id")?),
+        organization: row.value("organization")?,
+        order,
+        gift: gift(&of_gift)?,
         redemptions: redemptions?,
     }))
 }

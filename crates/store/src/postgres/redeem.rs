@@ -8,6 +8,7 @@ use giftd_domain::gifts::redemption::{
     ask_again_at,
 };
 use giftd_domain::ids::{AccountId, GiftKey};
+use giftd_domain::limits;
 use giftd_domain::money::Money;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use super::error::{Failure, broken};
 use super::events::NewEvents;
 use super::gifts::{self, Keys};
 use super::operation::Connection;
-use super::rows::{Columns as _, kept, micros, name, uuid};
+use super::rows::{Columns as _, kept, micros, name, signed, uuid};
 use super::turn::{Refunds, add_refunds, expire};
 use crate::Unanswered;
 
@@ -49,16 +50,25 @@ fn redemption(row: &Row) -> Result<Redemption, Failure> {
     })
 }
 
-/// A gift's redemptions, oldest first.
+/// A gift's redemptions, oldest first; of released ones the last that were.
 pub(super) async fn redemptions(connection: &Connection, gift: GiftKey) -> Result<Vec<Redemption>, Failure> {
     let statement = connection
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM redemptions WHERE account_id = $1 AND order_id = $2 AND position = $3
+            "SELECT {COLUMNS} FROM (
+                SELECT * FROM redemptions
+                WHERE account_id = $1 AND order_id = $2 AND position = $3 AND state = 'RESERVED'
+                UNION ALL
+                SELECT * FROM redemptions
+                WHERE account_id = $1 AND order_id = $2 AND position = $3 AND state = 'DONE'
+                UNION ALL
+                SELECT * FROM (SELECT * FROM redemptions
+                    WHERE account_id = $1 AND order_id = $2 AND position = $3 AND state = 'RELEASED'
+                    ORDER BY settled_at DESC LIMIT $4) released) r
              ORDER BY reserved_at, redemption_id"
         ))
         .await?;
-    let rows =
-        connection.query(&statement, &[&gift.account_id.0, &uuid(gift.order), &i64::from(gift.position)]).await?;
+    let (order, position, released) = (uuid(gift.order), i64::from(gift.position), signed(limits::RELEASED_AT_HAND)?);
+    let rows = connection.query(&statement, &[&gift.account_id.0, &order, &position, &released]).await?;
     rows.iter().map(redemption).collect()
 }
 

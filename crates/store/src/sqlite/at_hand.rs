@@ -8,11 +8,17 @@ use super::error::broken;
 use super::group::read_account;
 use super::orders::gift_and_order;
 use super::redeem::redemptions;
+use super::templates::content_of;
 use crate::StoreError;
 
 /// All that the page needs.
 pub(super) fn gift_at_hand(connection: &Connection, key: GiftKey) -> Result<Option<GiftAtHand>, StoreError> {
-    let Some((gift, order)) = gift_and_order(connection, key)? else { return Ok(None) };
+    let Some((gift, mut order)) = gift_and_order(connection, key)? else { return Ok(None) };
+    let setting = &mut order.email_setting;
+    if setting.message.is_none() {
+        let template = content_of(connection, key.account_id, setting.template_id)?;
+        setting.message = template.and_then(|template| template.message);
+    }
     let account = read_account(connection, key.account_id)?
         .ok_or_else(|| broken(format!("an order of no account, {}", key.account_id)))?;
     let organization = connection

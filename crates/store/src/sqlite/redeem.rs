@@ -8,6 +8,7 @@ use giftd_domain::gifts::redemption::{
 };
 use giftd_domain::gifts::{Gift, RedemptionStatus};
 use giftd_domain::ids::{AccountId, GiftKey, TimeId};
+use giftd_domain::limits;
 use giftd_domain::money::{Currency, Money};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -16,7 +17,7 @@ use super::error::broken;
 use super::events::record;
 use super::group::Group;
 use super::orders::gift_and_order;
-use super::rows::{Column, Named, instant, kept, name, unsigned};
+use super::rows::{Column, Named, instant, kept, name, signed, unsigned};
 use super::turn::{post_refund, write_expiry};
 use crate::{StoreError, Unanswered};
 
@@ -28,14 +29,26 @@ const REDEMPTION: &str =
 /// How many columns [`REDEMPTION`] has.
 const REDEMPTION_COLUMNS: usize = 12;
 
-/// A gift's redemptions, oldest first.
+/// A gift's redemptions, oldest first; of released ones the last that were.
 pub(super) fn redemptions(connection: &Connection, gift: GiftKey) -> Result<Vec<Redemption>, StoreError> {
     let found = connection
         .prepare_cached(&format!(
-            "SELECT {REDEMPTION} FROM redemptions r WHERE account_id = ?1 AND order_id = ?2 AND position = ?3
+            "SELECT {REDEMPTION} FROM (
+                SELECT * FROM redemptions INDEXED BY redemptions_by_state
+                WHERE account_id = ?1 AND order_id = ?2 AND position = ?3 AND state = 'RESERVED'
+                UNION ALL
+                SELECT * FROM redemptions INDEXED BY redemptions_by_state
+                WHERE account_id = ?1 AND order_id = ?2 AND position = ?3 AND state = 'DONE'
+                UNION ALL
+                SELECT * FROM (SELECT * FROM redemptions INDEXED BY redemptions_by_state
+                    WHERE account_id = ?1 AND order_id = ?2 AND position = ?3 AND state = 'RELEASED'
+                    ORDER BY settled_at DESC LIMIT ?4) released) r
              ORDER BY reserved_at, redemption_id"
         ))?
-        .query_map(params![gift.account_id.0, Column(gift.order), gift.position], redemption)?
+        .query_map(
+            params![gift.account_id.0, Column(gift.order), gift.position, signed(limits::RELEASED_AT_HAND)],
+            redemption,
+        )?
         .collect::<Result<_, _>>()?;
     Ok(found)
 }

@@ -185,6 +185,7 @@ promises! {
         the_default_template_cannot_be_deleted
         a_mail_looks_as_its_template_is_when_it_is_sent
         an_orders_own_message_wins_over_its_templates
+        the_recipients_page_has_the_orders_message_or_else_its_templates
         templates_made_at_once_have_numbers_of_their_own
         an_account_has_at_most_1000_templates_with_deleted_ones
     }
@@ -250,6 +251,7 @@ promises! {
     }
     redemption {
         a_gift_at_hand_is_all_that_its_page_needs
+        of_released_redemptions_the_last_20_are_at_hand
         a_reserved_part_is_held_and_no_money_moves
         a_supplied_part_is_redeemed_with_its_code_and_an_event
         a_refused_part_is_open_again

@@ -68,6 +68,28 @@ pub async fn a_gift_at_hand_is_all_that_its_page_needs(bed: Bed) {
     }
 }
 
+pub async fn of_released_redemptions_the_last_20_are_at_hand(bed: Bed) {
+    let world = World::new(&bed).await;
+    let gift = choice_gift(&world, "order", 100_000).await;
+    let done = world.reserved(redeeming(gift, 100, 500, after(1))).await;
+    let done = world.supply(gift, 100, with_code("CODE"), after(2)).await.unwrap_or(done);
+    let reserved = world.reserved(redeeming(gift, 101, 500, after(3))).await;
+    let mut released = Vec::new();
+    for id in 1..=30 {
+        world.reserved(redeeming(gift, id, 100, after(10))).await;
+    }
+    // Whichever was asked for first.
+    for (id, seconds) in (1..=30).rev().zip(20..) {
+        released.extend(world.supply(gift, id, Supplied::Refused, after(seconds)).await);
+    }
+    released.reverse();
+    let expected = [&[done, reserved], &released[..20]].concat();
+    assert_eq!(world.at_hand(gift).await.redemptions, expected);
+    let known = world.reserve(redeeming(gift, 30, 100, after(60))).await;
+    assert_eq!(known, Reserved::Known(released[29].clone()), "all are kept");
+    world.verify().await;
+}
+
 pub async fn a_reserved_part_is_held_and_no_money_moves(bed: Bed) {
     let world = World::new(&bed).await;
     let gift = choice_gift(&world, "order", 1_000).await;

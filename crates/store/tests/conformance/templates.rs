@@ -7,7 +7,7 @@ use giftd_domain::templates::{Alignment, Template, TemplateContent};
 use giftd_store::TemplateDeletion;
 
 use crate::bed::Bed;
-use crate::world::{World, after, at_once, now};
+use crate::world::{World, after, at_once, gift_key, now};
 
 const DEFAULT: TemplateId = TemplateId(limits::FIRST_TEMPLATE_ID);
 
@@ -139,6 +139,28 @@ pub async fn an_orders_own_message_wins_over_its_templates(bed: Bed) {
     world.place(PlaceOrder { now: after(1), ..world.command("none", 1) }).await;
     let messages: Vec<_> = world.claim(after(2), 10).await.into_iter().map(|delivery| delivery.message).collect();
     assert_eq!(messages, [Some("The order's".to_owned()), with_message.message]);
+}
+
+pub async fn the_recipients_page_has_the_orders_message_or_else_its_templates(bed: Bed) {
+    let world = World::new(&bed).await;
+    let template = create(&world, world.production, "With a message").await;
+    let message = async |order| world.at_hand(gift_key(world.production, order, 1)).await.order.email_setting.message;
+    let mut orders = Vec::new();
+    for (key, own, template_id) in [
+        ("own", Some("The order's"), template.template_id),
+        ("none", None, template.template_id),
+        ("bare", None, DEFAULT),
+    ] {
+        let mut command = world.command(key, 1);
+        command.email_setting.message = own.map(str::to_owned);
+        command.email_setting.template_id = template_id;
+        orders.push(world.place_and_send(command).await);
+    }
+    assert_eq!(delete(&world, world.production, template.template_id).await, TemplateDeletion::Deleted);
+    assert_eq!(message(orders[0]).await.as_deref(), Some("The order's"));
+    assert_eq!(message(orders[1]).await, template.content.message, "of a deleted template too");
+    assert_eq!(message(orders[2]).await, None);
+    assert_eq!(world.order(orders[1]).await.summary.email_setting.message, None, "the order itself stays without one");
 }
 
 pub async fn templates_made_at_once_have_numbers_of_their_own(bed: Bed) {
