@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use giftd_domain::gifts::redemption::Redemption;
 use giftd_domain::limits;
-use giftd_store::StoreError;
 use minijinja::{Value, context};
 
 use super::cards::{about, about_unknown, branded, hue};
@@ -64,7 +63,6 @@ async fn open(giftd: &Giftd, guest: &Guest, visit: &Visit<'_>) -> Result<Respons
         let card = branded(giftd, &order.product_id).await.map_err(|error| guest.failed(error))?;
         Some(card.map_or_else(|| about_unknown(&order.card_name), |card| about(visit, &card)))
     };
-    let message = message(giftd, visit).await.map_err(|error| guest.failed(error))?;
     let codes = Codes::of(giftd, guest, visit);
     let shown = context! {
         sender => order.email_setting.sender_name.as_str(),
@@ -72,7 +70,7 @@ async fn open(giftd: &Giftd, guest: &Guest, visit: &Visit<'_>) -> Result<Respons
         hue => hue(&order.card_name),
         amount => visit.written(visit.amount()),
         left => is_choice.then(|| visit.written_usd(if is_over { 0 } else { gift.open() })),
-        message_lines => message.map(|message| message.lines().map(Value::from).collect::<Vec<_>>()),
+        message_lines => message(visit).map(|message| message.lines().map(Value::from).collect::<Vec<_>>()),
         valid_until => gift.expires_at.filter(|_| !is_over).map(|end| visit.instant(end)),
         is_over,
         is_branded => !is_choice,
@@ -88,19 +86,11 @@ async fn open(giftd: &Giftd, guest: &Guest, visit: &Visit<'_>) -> Result<Respons
     visit.page("gift.html", StatusCode::OK, shown)
 }
 
-/// The order's message, else that of its template where it is still there, as in the gift's mail.
-async fn message(giftd: &Giftd, visit: &Visit<'_>) -> Result<Option<String>, StoreError> {
-    let (setting, recipient) = (&visit.at_hand.order.email_setting, &visit.at_hand.gift.recipient);
-    let message = match &setting.message {
-        Some(message) => Some(message.clone()),
-        None => {
-            let templates = giftd.store.templates(visit.at_hand.account_id).await?;
-            let template = templates.into_iter().find(|template| template.template_id == setting.template_id);
-            template.and_then(|template| template.content.message)
-        }
-    };
-    let filled = message.map(|message| personal::filled(&message, recipient).trim().to_owned());
-    Ok(filled.filter(|message| !message.is_empty()))
+/// The message as in the gift's mail.
+fn message(visit: &Visit<'_>) -> Option<String> {
+    let message = visit.at_hand.order.email_setting.message.as_deref()?;
+    let filled = personal::filled(message, &visit.at_hand.gift.recipient);
+    Some(filled.trim().to_owned()).filter(|message| !message.is_empty())
 }
 
 fn reveal(giftd: &Giftd, visit: &Visit<'_>) -> Value {

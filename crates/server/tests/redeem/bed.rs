@@ -66,6 +66,8 @@ pub struct Given {
     /// None for a reward link.
     pub email: Option<&'static str>,
     pub sender: &'static str,
+    /// None for that of the template.
+    pub message: Option<&'static str>,
     /// Whether its mail was taken.
     pub sent: bool,
 }
@@ -80,6 +82,7 @@ pub const BRANDED: Given = Given {
     cost: 5_000,
     email: Some("alice@example.com"),
     sender: "Acme Corp",
+    message: Some(MESSAGE),
     sent: true,
 };
 
@@ -265,7 +268,7 @@ impl Bed {
             email_setting: EmailSetting {
                 sender_name: given.sender.to_owned(),
                 subject: "A gift for you!".to_owned(),
-                message: Some(MESSAGE.to_owned()),
+                message: given.message.map(str::to_owned),
                 template_id: TemplateId(limits::FIRST_TEMPLATE_ID),
             },
             refund_option: false,

@@ -155,6 +155,22 @@ async fn a_code_whose_supplier_has_not_answered_is_being_prepared() {
 }
 
 #[tokio::test]
+async fn without_a_message_of_its_own_a_gift_says_that_of_its_template() {
+    let bed = Bed::new().await;
+    let gift = bed.give(Given { message: None, ..LINK }).await;
+    let bare = bed.browser().get(&gift.path()).await;
+    bare.assert(200, "Your gift from Acme Corp");
+    assert!(!bare.html.contains("class=\"message\""), "{}", bare.html);
+    let (store, account) = (&bed.giftd.store, gift.key.account_id);
+    let mut template = store.templates(account).await.expect("templates").remove(0);
+    template.content.message = Some("For {{firstName}}, with <thanks>.".to_owned());
+    store.replace_template(account, template.template_id, &template.content).await.expect("replaced");
+    bed.browser().get(&gift.path()).await.assert(200, "For Alice, with <thanks>.");
+    let own = bed.give(LINK).await;
+    bed.browser().get(&own.path()).await.assert(200, "Thank you for your hard work, Alice.");
+}
+
+#[tokio::test]
 async fn a_reward_link_needs_no_verification() {
     let bed = Bed::new().await;
     let gift = bed.give(LINK).await;
