@@ -108,7 +108,8 @@ pub const SUPPLIER_SECONDS: u64 = 10;
 pub const CODE_LOOK_AGAIN_SECONDS: u64 = 5;
 /// Redemptions of a gift that its supplier may refuse in [`REFUSAL_MINUTES`]; more aren't asked for.
 pub const REFUSALS_SHORTLY: usize = 10;
-/// Released redemptions of a gift that its page looks at, the latest; above [`REFUSALS_SHORTLY`], which are counted there.
+/// Released redemptions of a gift that its page looks at, the latest; more than [`REFUSALS_SHORTLY`], which it counts
+/// there.
 pub const RELEASED_AT_HAND: usize = 20;
 /// Minutes in which refusals count.
 pub const REFUSAL_MINUTES: i64 = 10;

@@ -27,13 +27,22 @@ const ORDERS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_placing_delivering_and_expiring_read_grows_with_the_orders_and_not_with_their_square() {
+    in_a_database(reads_little).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moving_a_clock_reads_the_gifts_of_its_account_that_wait() {
+    in_a_database(moves_among_many).await;
+}
+
+async fn in_a_database<Tried: Future<Output = ()> + Send + 'static>(test: impl FnOnce(String) -> Tried) {
     let server = std::env::var("TEST_POSTGRES_URL").expect("run scripts/test: it starts a PostgreSQL for the tests");
     let name = format!("giftd_plans_{}_{:016x}", std::process::id(), RandomState::new().hash_one(0));
     let admin = connect(&server).await;
     admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
     let url = url_of(&server, &name);
     // In a task, so that the database goes also when it panics.
-    let tried = tokio::spawn(tokio::time::timeout(Duration::from_secs(300), reads_little(url))).await;
+    let tried = tokio::spawn(tokio::time::timeout(Duration::from_secs(300), test(url))).await;
     admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.expect("and gone");
     tried.expect("no panic").expect("within the deadline");
 }
@@ -86,6 +95,38 @@ async fn reads_little(url: String) {
             "{read} rows of {table} for {orders} orders"
         );
     }
+}
+
+async fn moves_among_many(url: String) {
+    let store = giftd_store::open(&url, limits::GROUP_ORDERS).await.expect("a store");
+    let account = funded(&*store).await;
+    drop(store);
+    let client = connect(&url).await;
+    // The account's gifts of which nothing is left, a few that wait, and all others': many more, and due sooner.
+    for (account, gifts, wake_at) in
+        [(account.0, 20_000, "NULL"), (account.0, 50, "2000000000000000 + n"), (0, 20_000, "1000000000000000 + n")]
+    {
+        let add = format!(
+            "INSERT INTO gifts (account_id, order_id, position, amount, cost, delivery_status, delivery_attempts,
+                redemption_status, wake_at)
+             SELECT {account}, gen_random_uuid(), 1, 100, 100, 'SENT', 1, 'UNREDEEMED', {wake_at}
+             FROM generate_series(1, {gifts}) n"
+        );
+        client.batch_execute(&add).await.expect("gifts");
+    }
+    client.batch_execute("ANALYZE").await.expect("statistics");
+    let before = rows_read(&client, "gifts").await;
+    let store = giftd_store::open(&url, limits::GROUP_ORDERS).await.expect("a store");
+    let clock = store.begin_move(account, SignedDuration::from_hours(1), NOW).await.expect("an answer");
+    let due = store.due_until(account, Timestamp::constant(2_100_000_000, 0)).await.expect("an answer");
+    assert_eq!(due.events, 50);
+    let turned = store.turn_gifts(Work::Moving(account), NOW, &Reminders::default(), 1).await.expect("an answer");
+    assert_eq!(turned.gifts, 0, "nothing is due yet");
+    let claim = clock.and_then(|clock| clock.moving).expect("a move").claim;
+    assert!(store.end_move(account, claim, NOW).await.expect("an answer"));
+    drop(store);
+    let read = rows_read(&client, "gifts").await - before;
+    assert!(read < 1_000, "{read} rows of gifts for 50 that wait");
 }
 
 /// Turns all gifts that end until then: how many.

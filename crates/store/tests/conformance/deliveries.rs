@@ -620,10 +620,11 @@ pub async fn each_kind_of_mail_waits_for_itself(bed: Bed) {
     assert_eq!(world.store.backlog(at).await.expect("an answer").due, 3);
     let week_before = at - SignedDuration::from_mins(1);
     assert_eq!(world.store.backlog(at).await.expect("an answer").oldest_due, Some(week_before));
-    let first = world.claim(at, 1).await;
-    assert_eq!(first[0].kind, MailKind::Reminder, "the oldest due first, whatever the kind");
-    let mut claimed = world.claim(at, 10).await;
-    claimed.extend(first);
+    let mut claimed = world.claim(at, 1).await;
+    assert_eq!(claimed[0].kind, MailKind::Verification, "verifications first");
+    claimed.extend(world.claim(at, 1).await);
+    assert_eq!(claimed[1].kind, MailKind::Reminder, "and of the others the oldest due, whatever the kind");
+    claimed.extend(world.claim(at, 10).await);
     claimed.sort_by_key(|delivery| delivery.kind);
     let told: Vec<_> = claimed.iter().map(|d| (d.kind, d.send_number, d.attempts, d.due_at)).collect();
     assert_eq!(
