@@ -318,7 +318,8 @@ pub trait Store: Send + Sync + 'static {
     /// is answered with what became of it. Whatever is asked for at once, never more than there is.
     async fn reserve(&self, command: Reserve) -> Result<Reserved, StoreError>;
 
-    /// Settles a reserved redemption by what its supplier said: with a code that part is redeemed, with an event;
+    /// Settles a reserved redemption by what its supplier said: with a code that part is redeemed, with an event (and
+    /// where nothing is left, no reminder waits any more);
     /// else it is open again, or expires at once where the gift's time is over. Again, or after another outcome,
     /// nothing happens, but that an imported code is in stock again which its redemption got after it was
     /// released: nobody has seen it. None where there is no such redemption; else the redemption as it stands.

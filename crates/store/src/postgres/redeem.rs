@@ -1,12 +1,12 @@
 //! Redeeming gifts: reserve, settle, ask again.
 
 use giftd_domain::Timestamp;
-use giftd_domain::gifts::RedemptionStatus;
 use giftd_domain::gifts::events::NewEvent;
 use giftd_domain::gifts::redemption::{
     AskAgain, NotRedeemable, Redemption, RedemptionId, RedemptionState, Reserve, Reserved, Sealed, Supplied,
     ask_again_at,
 };
+use giftd_domain::gifts::{MailKind, RedemptionStatus};
 use giftd_domain::ids::{AccountId, GiftKey};
 use giftd_domain::limits;
 use giftd_domain::money::Money;
@@ -190,6 +190,12 @@ pub(super) async fn settle_redemption(
         }
     }
     let mut batch = Batch::new(connection);
+    if of.held.gift.redemption_status == RedemptionStatus::Redeemed {
+        // Nobody is reminded of what is used up.
+        let sql = "DELETE FROM mails WHERE account_id = $1 AND order_id = $2 AND position = $3 AND kind = $4";
+        let (order, position) = (uuid(key.order), i64::from(key.position));
+        batch.add(sql, parameters![key.account_id.0, order, position, name(MailKind::Reminder)]).await?;
+    }
     gifts::write_use(&mut batch, &[of.held]).await?;
     events.write(&mut batch).await?;
     batch

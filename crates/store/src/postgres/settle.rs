@@ -275,7 +275,11 @@ impl Outcomes {
             DeliveryOutcome::Failed { at, error } => {
                 (DeliveryStatus::Failed, None, Some(clean(error)), Some((shown(*at), NewEvent::failed(error))))
             }
-            DeliveryOutcome::Retry { error, .. } => (claim.delivery_status, None, Some(clean(error)), None),
+            // What was sent before stays sent, and its resend is still being tried.
+            DeliveryOutcome::Retry { error, .. } => {
+                let error = (claim.delivery_status != DeliveryStatus::Sent).then(|| clean(error));
+                (claim.delivery_status, None, error, None)
+            }
         };
         let end = sent_at.map(|at| expires_at(at, claim.refund_option));
         self.keys.push(key);

@@ -6,7 +6,7 @@ use giftd_domain::gifts::redemption::{
     AskAgain, NotRedeemable, Redemption, RedemptionId, RedemptionState, Reserve, Reserved, Sealed, Supplied,
     ask_again_at,
 };
-use giftd_domain::gifts::{Gift, RedemptionStatus};
+use giftd_domain::gifts::{Gift, MailKind, RedemptionStatus};
 use giftd_domain::ids::{AccountId, GiftKey, TimeId};
 use giftd_domain::limits;
 use giftd_domain::money::{Currency, Money};
@@ -16,6 +16,7 @@ use super::codes;
 use super::error::broken;
 use super::events::record;
 use super::group::Group;
+use super::mails::drop_mail;
 use super::orders::gift_and_order;
 use super::rows::{Column, Named, instant, kept, name, signed, unsigned};
 use super::turn::{post_refund, write_expiry};
@@ -183,6 +184,9 @@ fn write_redeemed(group: &Group<'_>, key: GiftKey, gift: &Gift) -> Result<(), St
             gift.redeemed_at.map(Column),
             gift.redemption_status == RedemptionStatus::Redeemed
         ])?;
+    if gift.redemption_status == RedemptionStatus::Redeemed {
+        drop_mail(group, key, MailKind::Reminder)?;
+    }
     Ok(())
 }
 

@@ -130,7 +130,8 @@ impl Settling<'_> {
         let (status, sent_at, error) = match &settlement.outcome {
             DeliveryOutcome::Sent { at } => (DeliveryStatus::Sent, Some(clock.shown_at(*at)), None),
             DeliveryOutcome::Failed { error, .. } => (DeliveryStatus::Failed, None, Some(error)),
-            DeliveryOutcome::Retry { error, .. } => (before, None, Some(error)),
+            // What was sent before stays sent, and its resend is still being tried.
+            DeliveryOutcome::Retry { error, .. } => (before, None, (before != DeliveryStatus::Sent).then_some(error)),
         };
         let expires = sent_at.map(|sent_at| expires_at(sent_at, refund_option));
         let event = match &settlement.outcome {

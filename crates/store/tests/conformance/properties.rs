@@ -651,7 +651,7 @@ impl<'a> Run<'a> {
         let mut first_expiry = None;
         match outcome {
             Outcome::Retry { .. } => {
-                gift.delivery_error = Some(error);
+                gift.delivery_error = (gift.delivery_status != DeliveryStatus::Sent).then_some(error);
                 return true;
             }
             Outcome::Sent => {
@@ -834,6 +834,7 @@ impl<'a> Run<'a> {
             stands.redeem_reserved(cost, at);
             if stands.redemption_status == RedemptionStatus::Redeemed {
                 beside.wake_at = None;
+                beside.mails.remove(&MailKind::Reminder);
             }
             beside.tell(stands.position, NewEvent::redeemed(&expected.product_name, expected.face), at);
         } else if is_open && stands.release_reserved(cost, at) {
