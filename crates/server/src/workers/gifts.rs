@@ -8,6 +8,7 @@ use giftd_domain::limits;
 use giftd_store::{StoreError, Turned, Work};
 use tokio_util::sync::CancellationToken;
 
+use super::scan::scan;
 use crate::state::Giftd;
 
 /// How often the database is asked which gifts are due.
@@ -15,35 +16,12 @@ const SCAN: Duration = Duration::from_secs(1);
 
 /// Turns gifts until `stop`.
 pub(super) async fn run(giftd: Arc<Giftd>, stop: CancellationToken) {
-    let mut was_well = true;
-    while !stop.is_cancelled() {
-        match turn(&giftd).await {
-            Ok(more) => {
-                was_well = true;
-                if more {
-                    continue;
-                }
-            }
-            Err(error) => {
-                // Once for each time that it goes wrong: the loop turns every second.
-                if was_well {
-                    tracing::error!(%error, "no gifts can be reminded of or expire; trying again");
-                }
-                was_well = false;
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = giftd.clock.sleep(SCAN) => {}
-        }
-    }
+    let trouble = "no gifts can be reminded of or expire";
+    scan(&giftd, &stop, SCAN, trouble, |giftd| async move { turn(&giftd).await }).await;
 }
 
 /// Turns a group. Whether there may be more to turn at once.
 async fn turn(giftd: &Giftd) -> Result<bool, StoreError> {
-    if !giftd.clock_agrees().await? {
-        return Ok(false);
-    }
     let (now, entropy) = (giftd.clock.now(), giftd.clock.entropy());
     let turned = giftd.store.turn_gifts(Work::Everyone, now, &giftd.settings.reminders, entropy).await?;
     tell(&turned);

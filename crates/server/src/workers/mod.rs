@@ -8,6 +8,7 @@ pub mod deliver;
 mod gifts;
 mod redeem;
 pub mod sandbox_clock;
+mod scan;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use giftd_store::StoreError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::scan::scan;
 use crate::state::Giftd;
 use crate::supplier::supply;
 
@@ -18,36 +19,12 @@ const SCAN: Duration = Duration::from_secs(1);
 
 /// Asks until `stop`; who is being asked then may still answer.
 pub(super) async fn run(giftd: Arc<Giftd>, stop: CancellationToken) {
-    let mut was_well = true;
-    while !stop.is_cancelled() {
-        match ask_again(&giftd).await {
-            Ok(more) => {
-                was_well = true;
-                if more {
-                    continue;
-                }
-            }
-            Err(error) => {
-                // Once for each time that it goes wrong: the loop turns every second.
-                if was_well {
-                    tracing::error!(%error, "no supplier can be asked again; trying again");
-                }
-                was_well = false;
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = giftd.clock.sleep(SCAN) => {}
-        }
-    }
+    scan(&giftd, &stop, SCAN, "no supplier can be asked again", |giftd| async move { ask_again(&giftd).await }).await;
 }
 
 /// Asks for all that are due, at once, so that a supplier that doesn't answer delays nobody else. Whether there
 /// may be more.
 async fn ask_again(giftd: &Arc<Giftd>) -> Result<bool, StoreError> {
-    if !giftd.clock_agrees().await? {
-        return Ok(false);
-    }
     let due = giftd.store.claim_redemptions(giftd.clock.now(), limits::ASK_AGAIN_REDEMPTIONS).await?;
     let more = due.len() >= limits::ASK_AGAIN_REDEMPTIONS as usize;
     let mut asked = JoinSet::new();
