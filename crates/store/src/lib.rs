@@ -33,7 +33,7 @@ use jiff::SignedDuration;
 
 pub use crate::answers::*;
 pub use crate::postgres::PostgresStore;
-pub use crate::sqlite::SqliteStore;
+pub use crate::sqlite::{ClosedGroup, OpenGroup, Pump, SqliteStore};
 
 /// One business operation a method, done or not done: on `Ok` what it says is durable, on `Err`
 /// nothing happened, unless the connection broke at the commit ([`StoreError::Unavailable`]), where

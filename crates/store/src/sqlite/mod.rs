@@ -60,6 +60,7 @@ use jiff::SignedDuration;
 
 use self::readers::Readers;
 use self::writer::Writer;
+pub use self::writer::{ClosedGroup, OpenGroup, Pump};
 use crate::{
     Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
     Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule,
@@ -83,6 +84,15 @@ impl SqliteStore {
             Ok(Self { readers, writer: Writer::start(connection, group_orders)? })
         });
         opened.await.map_err(|error| StoreError::Unavailable(error.to_string().into()))?
+    }
+
+    /// The same without a thread that writes: what is asked for waits until the caller writes it with the pump. For
+    /// simulations, which stop in between.
+    pub fn open_stepped(path: &Path) -> Result<(Self, Pump), StoreError> {
+        let connection = connection::open_writer(path)?;
+        let readers = Readers::start(path)?;
+        let (writer, pump) = Writer::stepped(connection);
+        Ok((Self { readers, writer }, pump))
     }
 }
 

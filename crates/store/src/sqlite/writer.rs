@@ -1,4 +1,4 @@
-//! The shell around [`Group`]: a bounded queue, and the one thread that writes.
+//! The shell around [`Group`]: a bounded queue, and its other end, which one thread has.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -35,13 +35,20 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread; up to `group_orders` operations share a commit.
     pub(super) fn start(connection: Connection, group_orders: usize) -> Result<Self, StoreError> {
-        let (queue, jobs) = mpsc::channel(limits::WRITES_QUEUED);
+        let (mut writer, pump) = Self::stepped(connection);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_groups(&connection, jobs, group_orders.max(1)))
+            .spawn(move || pump.run(group_orders.max(1)))
             .map_err(|error| StoreError::Unavailable(error.to_string().into()))?;
+        writer.thread = Some(thread);
+        Ok(writer)
+    }
+
+    /// A queue without a thread: what is queued is written by whoever has the pump.
+    pub(super) fn stepped(connection: Connection) -> (Self, Pump) {
+        let (queue, jobs) = mpsc::channel(limits::WRITES_QUEUED);
         let gifts = Arc::new(Semaphore::new(limits::GIFTS_QUEUED));
-        Ok(Self { queue: Some(queue), gifts, thread: Some(thread) })
+        (Self { queue: Some(queue), gifts, thread: None }, Pump { connection, kinds: Kinds::new(), jobs })
     }
 
     /// Runs an operation that writes about `gifts` gifts; the answer comes after the commit.
@@ -84,43 +91,103 @@ impl Drop for Writer {
     }
 }
 
-fn write_groups(connection: &Connection, mut jobs: mpsc::Receiver<Job>, group_orders: usize) {
-    let mut kinds = Kinds::new();
-    while let Some(first) = jobs.blocking_recv() {
-        write_group(connection, &mut kinds, first, &mut jobs, group_orders);
+/// The queue's other end, with the one connection that writes: writes groups, one after the other, on the thread of
+/// whoever has it. A service's is in a thread of its own; a simulation has it in hand ([`SqliteStore::open_stepped`]),
+/// and may stop between any two of its steps, as a process that dies does.
+///
+/// [`SqliteStore::open_stepped`]: super::SqliteStore::open_stepped
+pub struct Pump {
+    connection: Connection,
+    kinds: Kinds,
+    jobs: mpsc::Receiver<Job>,
+}
+
+impl Pump {
+    /// The connection, between groups.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Begins a group with the operation that waits first. None where nothing waits, or where no transaction can
+    /// begin, which that operation's caller is told.
+    pub fn begin(&mut self) -> Option<OpenGroup<'_>> {
+        let first = self.jobs.try_recv().ok()?;
+        self.begin_with(first)
+    }
+
+    fn begin_with(&mut self, first: Job) -> Option<OpenGroup<'_>> {
+        match Group::begin(&self.connection, &mut self.kinds) {
+            Ok(group) => {
+                let (rooms, replies) = (Vec::with_capacity(8), Vec::with_capacity(8));
+                let mut open = OpenGroup { group, jobs: &mut self.jobs, gifts: 0, rooms, replies };
+                open.run(first);
+                Some(open)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a transaction could not begin");
+                (first.operation)(Err(error))(Ok(()));
+                None
+            }
+        }
+    }
+
+    /// Writes until no more jobs come.
+    fn run(mut self, group_orders: usize) {
+        while let Some(first) = self.jobs.blocking_recv() {
+            if let Some(mut group) = self.begin_with(first) {
+                while group.replies.len() < group_orders && group.gifts < limits::GROUP_GIFTS && group.add_next() {}
+                group.commit().answer();
+            }
+        }
     }
 }
 
-/// Writes what waits, up to a group's size, with one commit, and answers.
-fn write_group(
-    connection: &Connection,
-    kinds: &mut Kinds,
-    first: Job,
-    jobs: &mut mpsc::Receiver<Job>,
-    group_orders: usize,
-) {
-    let mut group = match Group::begin(connection, kinds) {
-        Ok(group) => group,
-        Err(error) => {
-            tracing::error!(%error, "a transaction could not begin");
-            return (first.operation)(Err(error))(Ok(()));
+/// A group that isn't committed yet; dropping it leaves nothing of it, and its callers without an answer.
+pub struct OpenGroup<'p> {
+    group: Group<'p>,
+    jobs: &'p mut mpsc::Receiver<Job>,
+    gifts: usize,
+    rooms: Vec<OwnedSemaphorePermit>,
+    replies: Vec<Reply>,
+}
+
+impl OpenGroup<'_> {
+    /// Runs the operation that waits next. `false` where none does.
+    pub fn add_next(&mut self) -> bool {
+        let next = self.jobs.try_recv().ok();
+        let is_one = next.is_some();
+        next.into_iter().for_each(|job| self.run(job));
+        is_one
+    }
+
+    fn run(&mut self, job: Job) {
+        self.gifts += job.gifts;
+        self.rooms.push(job.room);
+        self.replies.push((job.operation)(Ok(&mut self.group)));
+    }
+
+    /// Commits.
+    pub fn commit(self) -> ClosedGroup {
+        let committed = self.group.commit();
+        if let Err(error) = &committed {
+            tracing::error!(%error, operations = self.replies.len(), "a commit failed; nothing of it was written");
         }
-    };
-    let mut gifts = first.gifts;
-    let mut rooms = Vec::with_capacity(8);
-    let mut replies = Vec::with_capacity(8);
-    let mut next = Some(first);
-    while let Some(job) = next {
-        rooms.push(job.room);
-        replies.push((job.operation)(Ok(&mut group)));
-        next = if replies.len() < group_orders && gifts < limits::GROUP_GIFTS { jobs.try_recv().ok() } else { None };
-        gifts += next.as_ref().map_or(0, |job| job.gifts);
+        ClosedGroup { committed, replies: self.replies, _rooms: self.rooms }
     }
-    let committed = group.commit();
-    if let Err(error) = &committed {
-        tracing::error!(%error, operations = replies.len(), "a commit failed; nothing of it was written");
-    }
-    for reply in replies {
-        reply(committed.clone());
+}
+
+/// A group that is committed, or failed to be, which nobody knows yet.
+pub struct ClosedGroup {
+    committed: Result<(), StoreError>,
+    replies: Vec<Reply>,
+    _rooms: Vec<OwnedSemaphorePermit>,
+}
+
+impl ClosedGroup {
+    /// Answers the callers.
+    pub fn answer(self) {
+        for reply in self.replies {
+            reply(self.committed.clone());
+        }
     }
 }

@@ -1,0 +1,182 @@
+//! What the store must tell.
+
+use std::collections::BTreeMap;
+
+use giftd_domain::Timestamp;
+use giftd_domain::gifts::redemption::RedemptionState;
+use giftd_domain::gifts::events::{EventType, GiftEvent};
+use giftd_domain::ids::{AccountId, OrderId};
+use giftd_domain::orders::OrderStatus;
+use giftd_domain::orders::place::{AccountSettings, KnownKey};
+use giftd_domain::schedule::SendTiming;
+use giftd_store::{Backlog, Due, Unanswered, WaitingSchedule};
+
+use super::{Account, Model, PlacedOrder};
+use crate::rows::{MailRow, Rows};
+use crate::seen::{AHEAD, NEWEST, STATUSES, Scope, Seen, SeenAccount, SeenOrder};
+
+impl Model {
+    /// All accounts, and these orders.
+    pub fn scope(&self, orders: impl IntoIterator<Item = (AccountId, OrderId)>, now: Timestamp) -> Scope {
+        let orders = orders.into_iter().filter_map(|(account, order)| {
+            let of = self.accounts.get(&account)?.orders.get(&order.time)?;
+            Some(((account, order), of.key.clone()))
+        });
+        Scope {
+            orders: orders.collect(),
+            accounts: self.accounts.keys().copied().collect(),
+            organizations: self.organizations.keys().copied().collect(),
+            now,
+        }
+    }
+
+    /// All orders.
+    pub fn everything(&self, now: Timestamp) -> Scope {
+        let orders = self.accounts.values().flat_map(|account| {
+            account.orders.values().map(|order| (account.id, order.order.summary.order_id))
+        });
+        self.scope(orders.collect::<Vec<_>>(), now)
+    }
+
+    /// What a look at `scope` must find.
+    pub fn expected(&self, scope: &Scope) -> Seen {
+        let rows = self.rows();
+        let due: Vec<Timestamp> = rows.mails.values().map(|mail| mail.run_at).filter(|at| *at <= scope.now).collect();
+        let backlog = Backlog { due: count(due.len()), oldest_due: due.into_iter().min() };
+        Seen {
+            organizations: self.organizations.iter().map(|(id, of)| (*id, of.apps.clone())).collect(),
+            accounts: self.accounts.values().map(|of| (of.id, self.account_seen(of, &rows, scope.now))).collect(),
+            orders: (scope.orders.keys())
+                .map(|(account, order)| {
+                    let of = self.accounts.get(account).and_then(|of| of.orders.get(&order.time));
+                    ((*account, *order), of.map(PlacedOrder::seen))
+                })
+                .collect(),
+            waiting_schedules: self.waiting_schedules(),
+            reference: self.reference(),
+            stock: self.stock(),
+            backlog,
+            unanswered: self.unanswered(),
+            rows,
+            differences: vec![],
+        }
+    }
+
+    fn rows(&self) -> Rows {
+        let mut rows = Rows::default();
+        for (account, order, gift) in self.gifts() {
+            let (key, beside) = (order.key_of(account.id, gift), &order.gifts[gift]);
+            for (kind, mail) in &beside.mails {
+                let row = MailRow {
+                    run_at: mail.run_at,
+                    due_at: mail.due_at,
+                    tried_since: mail.tried_since,
+                    send_number: mail.send_number.into(),
+                    attempts: mail.attempts.into(),
+                };
+                rows.mails.insert((key, *kind), row);
+            }
+            rows.wakes.extend(beside.wake_at.map(|at| (key, at)));
+            let asks = beside.redemptions.iter().filter_map(|(id, of)| Some(((key, *id), of.ask_at?)));
+            rows.asks.extend(asks);
+        }
+        rows.codes = self.codes.iter().map(|(hash, code)| (*hash, code.taken)).collect();
+        rows
+    }
+
+    fn account_seen(&self, of: &Account, rows: &Rows, now: Timestamp) -> SeenAccount {
+        let organization = &self.organizations[&of.organization];
+        let templates = of.listed_templates();
+        let newest = usize::try_from(NEWEST).expect("a number");
+        let orders = STATUSES.iter().map(|status| {
+            let is_meant = |is: OrderStatus| status.is_none_or(|status| status == is);
+            let all = of.orders.values().rev().map(|order| &order.order.summary);
+            let found: Vec<_> = all.filter(|summary| is_meant(summary.status)).collect();
+            (count(found.len()), found.into_iter().take(newest).cloned().collect())
+        });
+        let kept = of.kept_mails(now);
+        let until = now + AHEAD;
+        let mails = rows.mails.iter().filter(|((gift, _), mail)| gift.account_id == of.id && mail.run_at <= until);
+        let mails: Vec<Timestamp> = mails.map(|(_, mail)| mail.run_at).collect();
+        let turns = rows.wakes.iter().filter(|(gift, at)| gift.account_id == of.id && **at <= until);
+        let turns: Vec<Timestamp> = turns.map(|(_, at)| *at).collect();
+        SeenAccount {
+            balances: of.balances,
+            clock: of.clock,
+            ledger: (count(of.listed.len()), of.listed.iter().rev().take(newest).cloned().collect()),
+            orders: orders.collect(),
+            settings: Some(AccountSettings {
+                choice_range: organization.choice_range,
+                default_template: templates[0].template_id,
+                templates: templates.iter().map(|template| template.template_id).collect(),
+            }),
+            sender_look: Some(organization.look.clone()),
+            templates,
+            kept_mails: (count(kept.len()), kept.into_iter().take(newest).collect()),
+            due: Due {
+                events: count(mails.len() + turns.len()),
+                first_mail: mails.into_iter().min(),
+                first_turn: turns.into_iter().min(),
+            },
+        }
+    }
+
+    /// By the instant they go out.
+    pub fn waiting_schedules(&self) -> Vec<WaitingSchedule> {
+        let orders = self.accounts.values().flat_map(|of| of.orders.values().map(move |order| (of.id, order)));
+        let waiting = orders.filter_map(|(account_id, order)| match &order.order.summary.timing {
+            SendTiming::Scheduled(schedule) if order.order.summary.status == OrderStatus::Pending => {
+                let order_id = order.order.summary.order_id;
+                Some(WaitingSchedule { account_id, order_id, schedule: schedule.clone() })
+            }
+            _ => None,
+        });
+        let mut waiting: Vec<WaitingSchedule> = waiting.collect();
+        waiting.sort_by_key(|of| (of.schedule.send_at, of.account_id, of.order_id.time));
+        waiting
+    }
+
+    fn unanswered(&self) -> Unanswered {
+        let production = self.gifts().filter(|(account, ..)| !account.sandbox);
+        let redemptions = production.flat_map(|(_, order, gift)| order.gifts[gift].redemptions.values());
+        let waiting = redemptions.filter(|of| of.redemption.state == RedemptionState::Reserved);
+        let since: Vec<Timestamp> = waiting.map(|of| of.redemption.reserved_at).collect();
+        Unanswered { redemptions: count(since.len()), since: since.into_iter().min() }
+    }
+}
+
+impl PlacedOrder {
+    fn seen(&self) -> SeenOrder {
+        SeenOrder {
+            order: self.order.clone(),
+            known: Some(KnownKey { order_id: self.order.summary.order_id, fingerprint: self.fingerprint }),
+            events: self.events(),
+            redemptions: (self.gifts.iter())
+                .map(|gift| gift.redemptions.iter().map(|(id, of)| (*id, of.redemption.clone())).collect::<BTreeMap<_, _>>())
+                .collect(),
+        }
+    }
+
+    /// Newest first.
+    fn events(&self) -> Vec<GiftEvent> {
+        let mut events: Vec<_> = self.gifts.iter().flat_map(|gift| gift.events.clone()).collect();
+        events.sort_by_key(|event| std::cmp::Reverse((event.at, event.position, event.number)));
+        let implied = |number, event_type, at| {
+            self.order.gifts.iter().rev().map(move |gift| GiftEvent {
+                position: gift.position,
+                number,
+                event_type,
+                at,
+                detail: None,
+            })
+        };
+        let summary = &self.order.summary;
+        events.extend(summary.canceled_at.into_iter().flat_map(|at| implied(1, EventType::Canceled, at)));
+        events.extend(implied(0, EventType::Placed, summary.created_at()));
+        events
+    }
+}
+
+fn count(of: usize) -> u64 {
+    u64::try_from(of).expect("a count")
+}

@@ -1,0 +1,212 @@
+//! What a store holds, as its own methods and its rows tell it; the model tells the same ([`Model::expected`]).
+//!
+//! [`Model::expected`]: crate::model::Model::expected
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use anyhow::{Context as _, Result};
+use giftd_domain::Timestamp;
+use giftd_domain::access::App;
+use giftd_domain::account::AccountClock;
+use giftd_domain::catalog::Reference;
+use giftd_domain::gifts::events::GiftEvent;
+use giftd_domain::gifts::redemption::{Redemption, RedemptionId, Stock};
+use giftd_domain::history::{Days, OrderFilter, PageRequest};
+use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId};
+use giftd_domain::ledger::{Entry, Postings};
+use giftd_domain::orders::place::{AccountSettings, KnownKey};
+use giftd_domain::orders::{Order, OrderStatus, OrderSummary};
+use giftd_domain::templates::{SenderLook, Template};
+use giftd_store::{Backlog, CapturedMail, Due, Store, Unanswered, WaitingSchedule};
+use jiff::SignedDuration;
+
+use crate::rows::{Eyes, Rows};
+
+/// The newest of a list that are looked at.
+pub const NEWEST: u32 = 100;
+
+/// What is asked for: by which state, and all.
+pub const STATUSES: [Option<OrderStatus>; 5] = [
+    None,
+    Some(OrderStatus::Pending),
+    Some(OrderStatus::InProgress),
+    Some(OrderStatus::Complete),
+    Some(OrderStatus::Canceled),
+];
+
+/// How far ahead is asked what is due.
+pub const AHEAD: SignedDuration = SignedDuration::from_hours(36);
+
+/// What is looked at: all that is counted and listed, and these orders.
+pub struct Scope {
+    /// With their keys.
+    pub orders: BTreeMap<(AccountId, OrderId), String>,
+    /// All.
+    pub accounts: BTreeSet<AccountId>,
+    /// All.
+    pub organizations: BTreeSet<OrganizationId>,
+    /// The node's time.
+    pub now: Timestamp,
+}
+
+/// What there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the answer of the method of `Store` with its name")]
+pub struct Seen {
+    pub organizations: BTreeMap<OrganizationId, Vec<App>>,
+    pub accounts: BTreeMap<AccountId, SeenAccount>,
+    pub orders: BTreeMap<(AccountId, OrderId), Option<SeenOrder>>,
+    pub waiting_schedules: Vec<WaitingSchedule>,
+    pub reference: Reference,
+    pub stock: Vec<Stock>,
+    pub backlog: Backlog,
+    pub unanswered: Unanswered,
+    pub rows: Rows,
+    /// What `verify_ledger` finds.
+    pub differences: Vec<String>,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the answer of the method of `Store` with its name")]
+pub struct SeenAccount {
+    pub balances: Postings,
+    pub clock: AccountClock,
+    /// How many, and the newest.
+    pub ledger: (u64, Vec<Entry>),
+    /// The same, by [`STATUSES`].
+    pub orders: Vec<(u64, Vec<OrderSummary>)>,
+    pub settings: Option<AccountSettings>,
+    pub sender_look: Option<SenderLook>,
+    pub templates: Vec<Template>,
+    pub kept_mails: (u64, Vec<CapturedMail>),
+    pub due: Due,
+}
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what the store tells of an order")]
+pub struct SeenOrder {
+    pub order: Order,
+    pub known: Option<KnownKey>,
+    /// Newest first.
+    pub events: Vec<GiftEvent>,
+    /// Of each gift.
+    pub redemptions: Vec<BTreeMap<RedemptionId, Redemption>>,
+}
+
+/// Looks at a store.
+pub async fn look(store: &dyn Store, eyes: &Eyes, scope: &Scope) -> Result<Seen> {
+    let mut seen = Seen {
+        organizations: BTreeMap::new(),
+        accounts: BTreeMap::new(),
+        orders: BTreeMap::new(),
+        waiting_schedules: store.waiting_schedules().await?,
+        reference: store.reference().await?,
+        stock: store.stock().await?,
+        backlog: store.backlog(scope.now).await?,
+        unanswered: store.unanswered().await?,
+        rows: eyes.rows().await?,
+        differences: store.verify_ledger().await?.differences,
+    };
+    for organization in &scope.organizations {
+        seen.organizations.insert(*organization, store.apps(*organization).await?);
+    }
+    for account in &scope.accounts {
+        seen.accounts.insert(*account, look_at_account(store, *account, scope.now).await?);
+    }
+    for ((account, order), key) in &scope.orders {
+        seen.orders.insert((*account, *order), look_at_order(store, *account, *order, key).await?);
+    }
+    Ok(seen)
+}
+
+async fn look_at_account(store: &dyn Store, id: AccountId, now: Timestamp) -> Result<SeenAccount> {
+    let page = PageRequest { page: 1, page_size: NEWEST };
+    let account = store.account(id).await?.context("an account is gone")?;
+    let ledger = store.ledger_page(id, None, Days::default(), page).await?;
+    let mut orders = Vec::new();
+    for status in STATUSES {
+        let found = store.orders_page(id, &OrderFilter { status, ..OrderFilter::default() }, page).await?;
+        orders.push((found.total, found.items));
+    }
+    let kept = store.kept_mails(id, None, None, now, page).await?;
+    Ok(SeenAccount {
+        balances: account.balances,
+        clock: account.clock,
+        ledger: (ledger.total, ledger.items),
+        orders,
+        settings: store.account_settings(id).await?,
+        sender_look: store.sender_look(id).await?,
+        templates: store.templates(id).await?,
+        kept_mails: (kept.total, kept.items),
+        due: store.due_until(id, now + AHEAD).await?,
+    })
+}
+
+async fn look_at_order(store: &dyn Store, account: AccountId, id: OrderId, key: &str) -> Result<Option<SeenOrder>> {
+    let Some(order) = store.order(account, id).await? else { return Ok(None) };
+    let known = store.order_by_key(account, key).await?;
+    let mut events = Vec::new();
+    for number in 1.. {
+        let page = PageRequest { page: number, page_size: NEWEST };
+        let found = store.order_events(account, id, page).await?.context("an order without events")?;
+        events.extend(found.items);
+        if events.len() >= usize::try_from(found.total)? {
+            break;
+        }
+    }
+    let mut redemptions = Vec::new();
+    for gift in &order.gifts {
+        let key = GiftKey { account_id: account, order: id.time, position: gift.position };
+        let at_hand = store.gift_at_hand(key).await?.context("a gift that isn't at hand")?;
+        redemptions.push(at_hand.redemptions.into_iter().map(|of| (of.id, of)).collect());
+    }
+    Ok(Some(SeenOrder { order, known, events, redemptions }))
+}
+
+/// Where two looks differ first, in words.
+pub fn difference(expected: &Seen, found: &Seen) -> Option<String> {
+    if !found.differences.is_empty() {
+        return Some(format!("the books don't balance: {:#?}", found.differences));
+    }
+    maps("organization", &expected.organizations, &found.organizations)
+        .or_else(|| maps("account", &expected.accounts, &found.accounts))
+        .or_else(|| maps("order", &expected.orders, &found.orders))
+        .or_else(|| maps("mail", &expected.rows.mails, &found.rows.mails))
+        .or_else(|| maps("gift that wakes", &expected.rows.wakes, &found.rows.wakes))
+        .or_else(|| maps("redemption to ask for again", &expected.rows.asks, &found.rows.asks))
+        .or_else(|| maps("code", &expected.rows.codes, &found.rows.codes))
+        .or_else(|| values("orders that wait", &expected.waiting_schedules, &found.waiting_schedules))
+        .or_else(|| values("catalog and rates", &expected.reference, &found.reference))
+        .or_else(|| values("stock", &expected.stock, &found.stock))
+        .or_else(|| values("backlog", &expected.backlog, &found.backlog))
+        .or_else(|| values("unanswered", &expected.unanswered, &found.unanswered))
+}
+
+fn maps<K: Ord + Debug, V: PartialEq + Debug>(
+    what: &str,
+    expected: &BTreeMap<K, V>,
+    found: &BTreeMap<K, V>,
+) -> Option<String> {
+    let keys: BTreeSet<&K> = expected.keys().chain(found.keys()).collect();
+    keys.into_iter().find_map(|key| values(&format!("{what} {key:?}"), &expected.get(key), &found.get(key)))
+}
+
+/// The lines that differ: most of a value does not.
+fn values<V: PartialEq + Debug>(what: &str, expected: &V, found: &V) -> Option<String> {
+    if expected == found {
+        return None;
+    }
+    let (expected, found) = (format!("{expected:#?}"), format!("{found:#?}"));
+    let (of_expected, of_found): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
+    let same = |(a, b): &(&&str, &&str)| a == b;
+    let first = of_expected.iter().zip(&of_found).take_while(same).count();
+    let last = of_expected[first..].iter().rev().zip(of_found[first..].iter().rev()).take_while(same).count();
+    let part = |lines: &[&str]| {
+        let from = first.saturating_sub(3);
+        lines[from..(lines.len() - last).min(from + 40)].join("\n")
+    };
+    Some(format!("{what}\nexpected:\n{}\nfound:\n{}", part(&of_expected), part(&of_found)))
+}
