@@ -28,7 +28,9 @@ pub fn broken(seen: &Seen) -> Option<String> {
         }
         let redemptions = order.redemptions.iter().flat_map(BTreeMap::values);
         for redemption in redemptions.filter(|of| of.state == RedemptionState::Done) {
-            let Some(code) = &redemption.code else { return Some(format!("{:?} is done without a code", redemption.id)) };
+            let Some(code) = &redemption.code else {
+                return Some(format!("{:?} is done without a code", redemption.id));
+            };
             if let Some(other) = codes.insert(code.bytes.clone(), redemption.id) {
                 return Some(format!("one code was handed out twice, to {other:?} and {:?}", redemption.id));
             }

@@ -65,7 +65,10 @@ impl Arguments {
         let database = match self.store {
             Kind::Sqlite => Database::Sqlite,
             Kind::Postgres => Database::Postgres {
-                server: self.postgres_url.clone().ok_or("--store postgres needs --postgres-url or TEST_POSTGRES_URL")?,
+                server: self
+                    .postgres_url
+                    .clone()
+                    .ok_or("--store postgres needs --postgres-url or TEST_POSTGRES_URL")?,
                 nodes: self.nodes,
             },
         };

@@ -62,7 +62,8 @@ impl Eyes {
     /// Reads all rows.
     pub async fn rows(&self) -> Result<Rows> {
         let mut rows = Rows::default();
-        let mails = "SELECT account_id, ID(order_id), position, kind, run_at, due_at, tried_since, send_number, attempts
+        let mails =
+            "SELECT account_id, ID(order_id), position, kind, run_at, due_at, tried_since, send_number, attempts
             FROM mails";
         for cells in self.query(mails, "nbntnnnnn").await? {
             let kind = cells[3].text()?.parse().context("a kind of mail")?;

@@ -89,8 +89,9 @@ pub fn run(options: &Options) -> Result<Report, Failure> {
     went.map_err(|error| Failure { step: run.step, asked: run.last.clone(), problem: format!("{error:#}") })
 }
 
-/// Looks at everything each so many steps; else at what commands had to do with.
-const LOOK_AT_ALL: u32 = 12;
+/// Looks at everything each so many times, and where it isn't clear what has happened; else at what commands had to do
+/// with.
+const LOOK_AT_ALL: u64 = 6;
 
 struct Run {
     stand: Stand,
@@ -102,6 +103,7 @@ struct Run {
     /// What was asked for last.
     last: String,
     trace: bool,
+    looks: u64,
     report: Report,
     digest: Sha256,
 }
@@ -132,6 +134,7 @@ impl Run {
             step: 0,
             last: String::new(),
             trace: options.trace,
+            looks: 0,
             report: Report::default(),
             digest: Sha256::new(),
         };
@@ -156,7 +159,8 @@ impl Run {
         self.come_to_rest()?;
         let seen = self.stand.look(&self.model.everything(self.now))?;
         self.digest.update(format!("{seen:?}"));
-        self.report.orders = self.model.accounts.values().map(|account| u64::try_from(account.orders.len())).sum::<Result<_, _>>()?;
+        self.report.orders =
+            self.model.accounts.values().map(|account| u64::try_from(account.orders.len())).sum::<Result<_, _>>()?;
         self.report.digest = self.digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(self.report.clone())
     }
@@ -240,7 +244,8 @@ impl Run {
                 self.generator.ask_supplier(&self.model, reserve);
             }
         }
-        self.compare(!is_clear || self.step.is_multiple_of(LOOK_AT_ALL))?;
+        self.looks += 1;
+        self.compare(!is_clear || self.looks.is_multiple_of(LOOK_AT_ALL))?;
         Ok(asked.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
@@ -269,8 +274,7 @@ impl Run {
     /// Compares the store with the model.
     fn compare(&mut self, everything: bool) -> Result<()> {
         let touched = self.model.take_touched();
-        let scope =
-            if everything { self.model.everything(self.now) } else { self.model.scope(touched, self.now) };
+        let scope = if everything { self.model.everything(self.now) } else { self.model.scope(touched, self.now) };
         let seen = self.stand.look(&scope)?;
         self.check(&seen, difference(&self.model.expected(&scope), &seen))
     }

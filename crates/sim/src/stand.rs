@@ -140,11 +140,7 @@ impl Stand {
 }
 
 /// What an answer or an error means. A passing failure is told as such; anything else is a bug.
-fn outcome(
-    command: &Command,
-    answer: Result<Answer, StoreError>,
-    failed: Outcome,
-) -> Result<Outcome, Misbehaved> {
+fn outcome(command: &Command, answer: Result<Answer, StoreError>, failed: Outcome) -> Result<Outcome, Misbehaved> {
     match answer {
         Ok(answer) => Ok(Outcome::Told(answer)),
         Err(StoreError::Unavailable(_)) => Ok(failed),

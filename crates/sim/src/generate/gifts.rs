@@ -17,7 +17,11 @@ const IDS: u64 = 8;
 /// One of a gift's ids: no other gift has it.
 fn redemption_id(gift: GiftKey, number: u64) -> RedemptionId {
     let bits = gift.order.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    RedemptionId(bits ^ u128::from(gift.position) << 16 ^ u128::from(number) ^ u128::from(gift.account_id.0.unsigned_abs()) << 40)
+    RedemptionId(
+        bits ^ u128::from(gift.position) << 16
+            ^ u128::from(number)
+            ^ u128::from(gift.account_id.0.unsigned_abs()) << 40,
+    )
 }
 
 impl Generator {

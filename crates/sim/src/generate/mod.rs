@@ -235,8 +235,11 @@ impl Generator {
 
     /// The newest more often: the old ones are at rest.
     fn an_order<'m>(&mut self, model: &'m Model) -> Option<(&'m Account, &'m PlacedOrder)> {
-        let mut orders: Vec<(&Account, &PlacedOrder)> =
-            model.accounts.values().flat_map(|account| account.orders.values().map(move |order| (account, order))).collect();
+        let mut orders: Vec<(&Account, &PlacedOrder)> = model
+            .accounts
+            .values()
+            .flat_map(|account| account.orders.values().map(move |order| (account, order)))
+            .collect();
         orders.sort_by_key(|(account, order)| (order.order.summary.order_id.time, account.id));
         if self.dice.chance(70) {
             orders.drain(..orders.len().saturating_sub(12));
@@ -277,8 +280,12 @@ impl Generator {
 
     /// Everyone's, or, of whose clock is being moved, that account's.
     fn work(&mut self, model: &Model) -> Work {
-        let moving: Vec<AccountId> =
-            model.accounts.values().filter(|account| account.clock.moving.is_some()).map(|account| account.id).collect();
+        let moving: Vec<AccountId> = model
+            .accounts
+            .values()
+            .filter(|account| account.clock.moving.is_some())
+            .map(|account| account.id)
+            .collect();
         if moving.is_empty() || self.dice.chance(40) { Work::Everyone } else { Work::Moving(*self.dice.pick(&moving)) }
     }
 }

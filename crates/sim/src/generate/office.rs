@@ -37,7 +37,9 @@ impl Generator {
                 Command::SetChoiceRange { organization, range: ChoiceRange { min, max: min * 100 } }
             }
             1 => Command::SetLogo { organization, png: self.dice.chance(70).then(|| number.to_be_bytes().to_vec()) },
-            2 => Command::SetPostalLine { organization, line: self.dice.chance(70).then(|| format!("street {number}")) },
+            2 => {
+                Command::SetPostalLine { organization, line: self.dice.chance(70).then(|| format!("street {number}")) }
+            }
             3 => Command::CreateApp(self.an_app(model, number, now)),
             4 => Command::RotateApp { client_id: self.a_client_id(model), secret_hash: [9; 32] },
             5 => Command::RevokeApp { client_id: self.a_client_id(model), now },
@@ -86,7 +88,8 @@ impl Generator {
             let step = self.dice.between(1, 5);
             if (number == 4) != (is_odd && self.dice.chance(50)) {
                 let (product_name, range) = (format!("Choice {step}"), ChoiceRange { min: step, max: 100 });
-                let card = ChoiceCard { product_id: product_id.clone(), product_name, currency, range, image_url: None };
+                let card =
+                    ChoiceCard { product_id: product_id.clone(), product_name, currency, range, image_url: None };
                 choice.insert(product_id, card);
             } else {
                 let card = BrandedCard {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use giftd_domain::gifts::Recipient;
 use giftd_domain::Timestamp;
+use giftd_domain::gifts::Recipient;
 use giftd_domain::ids::TemplateId;
 use giftd_domain::ledger::EntryType;
 use giftd_domain::money::Money;
@@ -20,14 +20,8 @@ use super::{Account, Generator, Model};
 use crate::command::Command;
 
 /// Where gifts go, and move.
-const ADDRESSES: [&str; 6] = [
-    "r1@example.com",
-    "R2@Example.com",
-    "r3@example.com",
-    "r1@Example.com",
-    "new@example.com",
-    "other@example.com",
-];
+const ADDRESSES: [&str; 6] =
+    ["r1@example.com", "R2@Example.com", "r3@example.com", "r1@Example.com", "new@example.com", "other@example.com"];
 
 /// Amounts that codes are imported of.
 pub(super) const FACES: [i64; 2] = [500, 1_000];

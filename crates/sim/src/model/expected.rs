@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use giftd_domain::Timestamp;
-use giftd_domain::gifts::redemption::RedemptionState;
 use giftd_domain::gifts::events::{EventType, GiftEvent};
+use giftd_domain::gifts::redemption::RedemptionState;
 use giftd_domain::ids::{AccountId, OrderId};
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::place::{AccountSettings, KnownKey};
@@ -13,51 +13,59 @@ use giftd_store::{Backlog, Due, Unanswered, WaitingSchedule};
 
 use super::{Account, Model, PlacedOrder};
 use crate::rows::{MailRow, Rows};
-use crate::seen::{AHEAD, NEWEST, STATUSES, Scope, Seen, SeenAccount, SeenOrder};
+use crate::seen::{AHEAD, Lists, NEWEST, Rest, STATUSES, Scope, Seen, SeenAccount, SeenOrder};
 
 impl Model {
-    /// All accounts, and these orders.
+    /// What a look at these orders takes in.
     pub fn scope(&self, orders: impl IntoIterator<Item = (AccountId, OrderId)>, now: Timestamp) -> Scope {
         let orders = orders.into_iter().filter_map(|(account, order)| {
             let of = self.accounts.get(&account)?.orders.get(&order.time)?;
-            Some(((account, order), of.key.clone()))
+            (of.order.summary.order_id == order).then(|| ((account, order), of.key.clone()))
         });
         Scope {
             orders: orders.collect(),
             accounts: self.accounts.keys().copied().collect(),
             organizations: self.organizations.keys().copied().collect(),
+            all: false,
             now,
         }
     }
 
-    /// All orders.
+    /// What a look at everything takes in.
     pub fn everything(&self, now: Timestamp) -> Scope {
-        let orders = self.accounts.values().flat_map(|account| {
-            account.orders.values().map(|order| (account.id, order.order.summary.order_id))
-        });
-        self.scope(orders.collect::<Vec<_>>(), now)
+        let orders = self
+            .accounts
+            .values()
+            .flat_map(|account| account.orders.values().map(|order| (account.id, order.order.summary.order_id)));
+        Scope { all: true, ..self.scope(orders.collect::<Vec<_>>(), now) }
     }
 
     /// What a look at `scope` must find.
     pub fn expected(&self, scope: &Scope) -> Seen {
         let rows = self.rows();
-        let due: Vec<Timestamp> = rows.mails.values().map(|mail| mail.run_at).filter(|at| *at <= scope.now).collect();
-        let backlog = Backlog { due: count(due.len()), oldest_due: due.into_iter().min() };
         Seen {
-            organizations: self.organizations.iter().map(|(id, of)| (*id, of.apps.clone())).collect(),
-            accounts: self.accounts.values().map(|of| (of.id, self.account_seen(of, &rows, scope.now))).collect(),
+            accounts: self.accounts.values().map(|of| (of.id, of.seen(&rows, scope.now))).collect(),
             orders: (scope.orders.keys())
                 .map(|(account, order)| {
                     let of = self.accounts.get(account).and_then(|of| of.orders.get(&order.time));
                     ((*account, *order), of.map(PlacedOrder::seen))
                 })
                 .collect(),
+            rest: scope.all.then(|| self.rest(&rows, scope.now)),
+            rows,
+        }
+    }
+
+    fn rest(&self, rows: &Rows, now: Timestamp) -> Rest {
+        let due: Vec<Timestamp> = rows.mails.values().map(|mail| mail.run_at).filter(|at| *at <= now).collect();
+        Rest {
+            apps: self.organizations.iter().map(|(id, of)| (*id, of.listed_apps())).collect(),
+            lists: self.accounts.values().map(|of| (of.id, self.lists(of, now))).collect(),
             waiting_schedules: self.waiting_schedules(),
             reference: self.reference(),
             stock: self.stock(),
-            backlog,
+            backlog: Backlog { due: count(due.len()), oldest_due: due.into_iter().min() },
             unanswered: self.unanswered(),
-            rows,
             differences: vec![],
         }
     }
@@ -84,26 +92,17 @@ impl Model {
         rows
     }
 
-    fn account_seen(&self, of: &Account, rows: &Rows, now: Timestamp) -> SeenAccount {
+    fn lists(&self, of: &Account, now: Timestamp) -> Lists {
         let organization = &self.organizations[&of.organization];
         let templates = of.listed_templates();
-        let newest = usize::try_from(NEWEST).expect("a number");
         let orders = STATUSES.iter().map(|status| {
             let is_meant = |is: OrderStatus| status.is_none_or(|status| status == is);
             let all = of.orders.values().rev().map(|order| &order.order.summary);
             let found: Vec<_> = all.filter(|summary| is_meant(summary.status)).collect();
-            (count(found.len()), found.into_iter().take(newest).cloned().collect())
+            (count(found.len()), found.into_iter().take(newest()).cloned().collect())
         });
         let kept = of.kept_mails(now);
-        let until = now + AHEAD;
-        let mails = rows.mails.iter().filter(|((gift, _), mail)| gift.account_id == of.id && mail.run_at <= until);
-        let mails: Vec<Timestamp> = mails.map(|(_, mail)| mail.run_at).collect();
-        let turns = rows.wakes.iter().filter(|(gift, at)| gift.account_id == of.id && **at <= until);
-        let turns: Vec<Timestamp> = turns.map(|(_, at)| *at).collect();
-        SeenAccount {
-            balances: of.balances,
-            clock: of.clock,
-            ledger: (count(of.listed.len()), of.listed.iter().rev().take(newest).cloned().collect()),
+        Lists {
             orders: orders.collect(),
             settings: Some(AccountSettings {
                 choice_range: organization.choice_range,
@@ -112,12 +111,7 @@ impl Model {
             }),
             sender_look: Some(organization.look.clone()),
             templates,
-            kept_mails: (count(kept.len()), kept.into_iter().take(newest).collect()),
-            due: Due {
-                events: count(mails.len() + turns.len()),
-                first_mail: mails.into_iter().min(),
-                first_turn: turns.into_iter().min(),
-            },
+            kept_mails: (count(kept.len()), kept.into_iter().take(newest()).collect()),
         }
     }
 
@@ -145,6 +139,26 @@ impl Model {
     }
 }
 
+impl Account {
+    fn seen(&self, rows: &Rows, now: Timestamp) -> SeenAccount {
+        let until = now + AHEAD;
+        let mails = rows.mails.iter().filter(|((gift, _), mail)| gift.account_id == self.id && mail.run_at <= until);
+        let mails: Vec<Timestamp> = mails.map(|(_, mail)| mail.run_at).collect();
+        let turns = rows.wakes.iter().filter(|(gift, at)| gift.account_id == self.id && **at <= until);
+        let turns: Vec<Timestamp> = turns.map(|(_, at)| *at).collect();
+        SeenAccount {
+            balances: self.balances,
+            clock: self.clock,
+            ledger: (count(self.listed.len()), self.listed.iter().rev().take(newest()).cloned().collect()),
+            due: Due {
+                events: count(mails.len() + turns.len()),
+                first_mail: mails.into_iter().min(),
+                first_turn: turns.into_iter().min(),
+            },
+        }
+    }
+}
+
 impl PlacedOrder {
     fn seen(&self) -> SeenOrder {
         SeenOrder {
@@ -152,7 +166,9 @@ impl PlacedOrder {
             known: Some(KnownKey { order_id: self.order.summary.order_id, fingerprint: self.fingerprint }),
             events: self.events(),
             redemptions: (self.gifts.iter())
-                .map(|gift| gift.redemptions.iter().map(|(id, of)| (*id, of.redemption.clone())).collect::<BTreeMap<_, _>>())
+                .map(|gift| {
+                    gift.redemptions.iter().map(|(id, of)| (*id, of.redemption.clone())).collect::<BTreeMap<_, _>>()
+                })
                 .collect(),
         }
     }
@@ -175,6 +191,10 @@ impl PlacedOrder {
         events.extend(implied(0, EventType::Placed, summary.created_at()));
         events
     }
+}
+
+fn newest() -> usize {
+    usize::try_from(NEWEST).expect("a number")
 }
 
 fn count(of: usize) -> u64 {

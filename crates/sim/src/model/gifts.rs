@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use giftd_domain::Timestamp;
+use giftd_domain::access::Environment;
 use giftd_domain::gifts::events::NewEvent;
 use giftd_domain::gifts::redemption::{
     AskAgain, NotRedeemable, Redemption, RedemptionId, RedemptionState, Reserve, Reserved, Supplied,
 };
 use giftd_domain::gifts::verification::{VerificationRequested, Verified, may_request};
 use giftd_domain::gifts::{DeliveryStatus, Gift, MailKind, RedemptionStatus};
-use giftd_domain::access::Environment;
 use giftd_domain::ids::{AccountId, GiftKey, OrderId};
 use giftd_domain::orders::{CardType, OrderStatus};
 use giftd_store::{Turned, Work};
@@ -282,11 +282,14 @@ impl Model {
         }
         due.sort_unstable();
         let claimed: Vec<(GiftKey, RedemptionId, Option<&AskAgain>)> = match (heard.answer, heard.rows) {
-            (Some(Answer::AskAgain(asks)), _) => asks.iter().map(|ask| (ask.gift, ask.redemption.id, Some(ask))).collect(),
+            (Some(Answer::AskAgain(asks)), _) => {
+                asks.iter().map(|ask| (ask.gift, ask.redemption.id, Some(ask))).collect()
+            }
             (None, Some(rows)) => due
                 .iter()
                 .filter(|(at, gift, id)| rows.asks.get(&(*gift, *id)).is_some_and(|ask_at| ask_at != at))
                 .map(|(_, gift, id)| (*gift, *id, None))
+                .take(usize::try_from(limit).expect("a limit"))
                 .collect(),
             (answer, _) => return Err(Contradiction::of("redemptions to ask for again", answer)),
         };

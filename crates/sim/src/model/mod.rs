@@ -294,7 +294,10 @@ impl Model {
     /// All gifts: the account, the order, the place of the gift in it.
     pub fn gifts(&self) -> impl Iterator<Item = (&Account, &PlacedOrder, usize)> {
         self.accounts.values().flat_map(|account| {
-            account.orders.values().flat_map(move |order| (0..order.gifts.len()).map(move |gift| (account, order, gift)))
+            account
+                .orders
+                .values()
+                .flat_map(move |order| (0..order.gifts.len()).map(move |gift| (account, order, gift)))
         })
     }
 

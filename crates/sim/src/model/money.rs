@@ -43,8 +43,13 @@ impl Account {
         assert_eq!(postings.sum(), Some(0), "the model's own postings balance");
         let id = self.next_id(at, entropy);
         self.balances = self.balances.checked_add(postings).expect("few cents");
-        let entry =
-            Entry { id, entry_type, reference: reference.to_owned(), postings, available_after: self.balances.available };
+        let entry = Entry {
+            id,
+            entry_type,
+            reference: reference.to_owned(),
+            postings,
+            available_after: self.balances.available,
+        };
         if entry_type != EntryType::Issue {
             self.listed.push(entry.clone());
         }

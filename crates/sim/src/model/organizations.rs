@@ -22,8 +22,17 @@ pub struct Organization {
     pub choice_range: Option<ChoiceRange>,
     /// How it shows itself.
     pub look: SenderLook,
-    /// Oldest first.
+    /// In any order.
     pub apps: Vec<App>,
+}
+
+impl Organization {
+    /// Oldest first.
+    pub(super) fn listed_apps(&self) -> Vec<App> {
+        let mut apps = self.apps.clone();
+        apps.sort_by(|one, other| (one.created_at, &one.client_id).cmp(&(other.created_at, &other.client_id)));
+        apps
+    }
 }
 
 impl Model {

@@ -138,11 +138,13 @@ impl SqliteStand {
         fault.remove(pump)?;
         let mut outcomes = Vec::new();
         for (place, (command, mut future)) in commands.iter().zip(asked).enumerate() {
-            let heard = match (poll(&mut future), died) {
-                (Some(answer), _) => outcome(command, answer, Outcome::NotDone),
-                (None, Some(done)) if place < done => Ok(Outcome::Untold),
-                (None, Some(_)) => Ok(Outcome::NotDone),
-                (None, None) => bail!("{command:?} is never answered"),
+            // An answer that was lost reads like one that says that the writer is gone.
+            let lost =
+                died.map_or(Outcome::NotDone, |done| if place < done { Outcome::Untold } else { Outcome::NotDone });
+            let heard = match poll(&mut future) {
+                Some(answer) => outcome(command, answer, lost),
+                None if died.is_some() => Ok(lost),
+                None => bail!("{command:?} is never answered"),
             };
             match heard {
                 Ok(heard) => outcomes.push(heard),

@@ -116,7 +116,8 @@ pub(super) async fn end_move(
     // A verification goes by real time; whoever moved the clock may have claimed its mail at an instant to come.
     batch
         .add(
-            "UPDATE mails SET run_at = LEAST(run_at, $2), tried_since = LEAST(tried_since, $2)
+            "UPDATE mails SET run_at = LEAST(run_at, $2),
+                tried_since = CASE WHEN tried_since > $2 THEN $2 ELSE tried_since END
              WHERE account_id = $1 AND kind = 'VERIFICATION'",
             parameters![account_id.0, micros(now)],
         )

@@ -59,8 +59,10 @@ impl Changes {
 impl<'c> Group<'c> {
     /// Begins the transaction.
     pub(super) fn begin(connection: &'c Connection, kinds: &'c mut Kinds) -> Result<Self, StoreError> {
+        // First what rolls back: a BEGIN that fails late leaves a transaction, in which none could begin ever again.
+        let group = Self { connection, kinds, done: Changes::default(), changes: Changes::default() };
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(Self { connection, kinds, done: Changes::default(), changes: Changes::default() })
+        Ok(group)
     }
 
     /// Runs one operation; when it fails, only what it did is undone.
