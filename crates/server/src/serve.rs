@@ -163,17 +163,13 @@ pub fn dkim(settings: &Settings, mail_from: &MailFrom) -> Result<Option<Dkim>, B
 
 /// Opens the database with its migrations applied; a missing SQLite file is made.
 pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
-    let url = match &settings.database {
-        Database::Sqlite(path) => {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                make_private(folder)?;
-            }
-            format!("sqlite:{}", path.display())
-        }
-        Database::Postgres(url) => url.expose().to_owned(),
-    };
+    if let Database::Sqlite(path) = &settings.database
+        && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+    {
+        make_private(folder)?;
+    }
     let group_orders = usize::try_from(settings.group_orders).unwrap_or(usize::MAX);
-    Ok(giftd_store::open(&url, group_orders).await?)
+    Ok(giftd_store::open(&settings.database.url(), group_orders).await?)
 }
 
 /// Opens the keys and compares them with what the database knows; makes them where it knows none.
@@ -209,8 +205,8 @@ async fn warn(settings: &Settings, store: &dyn Store) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// On SQLite one `serve` at a time; the lock goes with the process, however it ends.
-fn lock(database: &Database) -> Result<Option<File>, StartError> {
+/// On SQLite one `serve` at a time, and none while all of it is copied; the lock goes with the process, however it ends.
+pub fn lock(database: &Database) -> Result<Option<File>, StartError> {
     let Database::Sqlite(path) = database else { return Ok(None) };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         make_private(folder)?;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::http::Uri;
@@ -115,6 +116,33 @@ pub enum Database {
     Sqlite(PathBuf),
     /// The URL of a PostgreSQL server, which has a password.
     Postgres(Secret),
+}
+
+impl Database {
+    /// Its URL, which of a server has a password.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres(url) => url.expose().to_owned(),
+        }
+    }
+}
+
+impl FromStr for Database {
+    type Err = &'static str;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            // A database in memory would lose acknowledged orders.
+            if !path.is_empty() && !path.contains(":memory:") {
+                return Ok(Self::Sqlite(PathBuf::from(path)));
+            }
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(Secret::new(url)));
+        }
+        Err("a database is sqlite:PATH or postgres://user:password@host/name")
+    }
 }
 
 /// Names the kind, and the file of SQLite: no secret.
@@ -584,13 +612,7 @@ fn database(text: &str, data_dir: &Path) -> Option<Database> {
     if text.is_empty() {
         return Some(Database::Sqlite(data_dir.join("giftd.db")));
     }
-    if let Some(path) = text.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        // A database in memory would lose acknowledged orders.
-        return (!path.is_empty() && !path.contains(":memory:")).then(|| Database::Sqlite(PathBuf::from(path)));
-    }
-    let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    is_postgres.then(|| Database::Postgres(Secret::new(text)))
+    text.parse().ok()
 }
 
 fn networks(text: &str) -> Option<Vec<IpNet>> {

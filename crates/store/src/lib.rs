@@ -3,6 +3,7 @@
 //! only SQL is written twice. Each promise here has a test in `tests/conformance`, on both.
 
 mod answers;
+mod copy;
 mod migrations;
 mod postgres;
 mod sqlite;
@@ -32,8 +33,10 @@ use giftd_domain::templates::{SenderLook, Template, TemplateContent};
 use jiff::SignedDuration;
 
 pub use crate::answers::*;
+pub use crate::copy::{Copied, CopyError, CopyProgress, Which, copy};
 pub use crate::postgres::PostgresStore;
 pub use crate::sqlite::SqliteStore;
+pub use crate::sqlite::backup::{Backup, BackupError, BackupProgress, back_up};
 
 /// One business operation a method, done or not done: on `Ok` what it says is durable, on `Err`
 /// nothing happened, unless the connection broke at the commit ([`StoreError::Unavailable`]), where

@@ -1,13 +1,16 @@
 //! The real binary, as an operator runs it: killed, stopped, several at once, and its command line.
 
+mod backup;
 mod bed;
 mod browser;
 mod client;
 mod cluster;
 mod codes;
 mod commands;
+mod copy;
 mod crash;
 mod demo;
+mod recipient;
 mod schedules;
 mod serve;
 

@@ -8,6 +8,7 @@ mod claim;
 mod clock;
 mod codes;
 mod connect;
+pub(crate) mod copy;
 mod counts;
 mod error;
 mod events;

@@ -2,11 +2,13 @@
 
 mod at_hand;
 mod backlog;
+pub(crate) mod backup;
 mod cancel;
 mod claim;
 mod clock;
 mod codes;
 mod connection;
+pub(crate) mod copy;
 mod error;
 mod events;
 #[cfg(test)]

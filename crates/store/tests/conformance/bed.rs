@@ -1,5 +1,6 @@
 //! Where a promise is tried: a database of its own, made for the test and removed after it.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -36,6 +37,17 @@ pub fn on<Test: AsyncFnOnce(Bed)>(database: Database, test: Test) {
     with_database(&runtime, database, |bed| {
         let in_time = runtime.block_on(async { tokio::time::timeout(DEADLINE, test(bed)).await });
         in_time.expect("the promise is kept before the deadline");
+    });
+}
+
+/// Runs `test` on two empty databases, which are removed however it ends.
+pub fn on_two<Test: AsyncFnOnce(Bed, Bed)>(one: Database, other: Database, test: Test) {
+    let runtime = runtime();
+    with_database(&runtime, one, |one| {
+        with_database(&runtime, other, |other| {
+            let in_time = runtime.block_on(async { tokio::time::timeout(DEADLINE, test(one, other)).await });
+            in_time.expect("the promise is kept before the deadline");
+        });
     });
 }
 
@@ -97,7 +109,13 @@ impl Bed {
         giftd_store::open(&self.url, limits::GROUP_ORDERS).await.expect("the store opens")
     }
 
-    fn sqlite(&self) -> rusqlite::Connection {
+    /// Another file in the folder of SQLite's, which isn't there yet.
+    pub fn beside(&self, name: &str) -> Self {
+        let path = self.path.with_file_name(name);
+        Self { database: Database::Sqlite, url: format!("sqlite:{}", path.display()), path }
+    }
+
+    pub fn sqlite(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(&self.path).expect("SQLite's file opens");
         connection.busy_timeout(Duration::from_secs(30)).expect("a busy timeout");
         connection
@@ -116,6 +134,24 @@ impl Bed {
         match self.database {
             Database::Sqlite => self.sqlite().query_row(sql, [], |row| row.get(0)).expect(sql),
             Database::Postgres => connect(&self.url).await.query_one(sql, &[]).await.expect(sql).get(0),
+        }
+    }
+
+    /// The names of all tables, as the database itself lists them.
+    pub async fn tables(&self) -> BTreeSet<String> {
+        match self.database {
+            Database::Sqlite => {
+                let sqlite = self.sqlite();
+                let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+                let mut statement = sqlite.prepare(sql).expect(sql);
+                let names = statement.query_map([], |row| row.get(0)).expect(sql);
+                names.collect::<Result<_, _>>().expect("names")
+            }
+            Database::Postgres => {
+                let sql = "SELECT table_name::TEXT FROM information_schema.tables WHERE table_schema = 'public'";
+                let rows = connect(&self.url).await.query(sql, &[]).await.expect(sql);
+                rows.iter().map(|row| row.get(0)).collect()
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod bed;
 mod cancel;
 mod clock;
 mod codes;
+mod copy;
 mod database;
 mod deliveries;
 mod events;

@@ -15,7 +15,7 @@ use crate::world::{World, after, at_once, entropy, instant, now};
 
 const WEEK: i64 = 7 * 86_400;
 
-fn mail(number: usize, to: &str, order_id: Option<OrderId>) -> CapturedMail {
+pub fn mail(number: usize, to: &str, order_id: Option<OrderId>) -> CapturedMail {
     CapturedMail {
         message_id: format!("<{number}@giftd>"),
         to: to.to_owned(),
