@@ -83,14 +83,21 @@ pub struct Days {
 }
 
 impl Days {
+    /// The first day that a row can be of, since ids count from 1970. The numbers of days long before would be those of
+    /// months: 201103 is November 2011, and the 3rd of November of the year 20.
+    const FIRST: Date = Date::constant(1970, 1, 1);
+
     /// Spans whose counts add up to these days: at most the days of the first month, whole months, and
-    /// the days of the last.
+    /// the days of the last. None where no row can be.
     pub fn spans(self) -> Vec<RangeInclusive<Span>> {
         if self.from.is_none() && self.to.is_none() {
             return vec![Span::ALL..=Span::ALL];
         }
-        let from = self.from.unwrap_or(Date::constant(1, 1, 1)).max(Date::constant(1, 1, 1));
+        let from = self.from.unwrap_or(Self::FIRST).max(Self::FIRST);
         let to = self.to.unwrap_or(Date::MAX);
+        if to < from {
+            return Vec::new();
+        }
         if from.first_of_month() == to.first_of_month() {
             return vec![Span::of_date(from)..=Span::of_date(to)];
         }
@@ -277,7 +284,15 @@ mod tests {
         assert_eq!(spans("2026-11-01", "2026-12-31"), [(202611, 202612)]);
         assert_eq!(spans("2026-11-15", "2026-12-15"), [(20261115, 20261130), (20261201, 20261215)]);
         assert_eq!(spans("2026-11-15", ""), [(20261115, 20261130), (202612, 999912)]);
-        assert_eq!(spans("", "2026-01-01"), [(101, 202512), (20260101, 20260101)]);
+        assert_eq!(spans("", "2026-01-01"), [(197001, 202512), (20260101, 20260101)]);
+    }
+
+    #[test]
+    fn days_before_any_row_are_not_taken_for_months() {
+        let empty: [RangeInclusive<Span>; 0] = [];
+        assert_eq!(days("0020-11-03", "0020-11-20").spans(), empty);
+        assert_eq!(days("", "0020-11-20").walk(), empty);
+        assert_eq!(days("0001-01-02", "1970-02-28").spans(), [Span(197001)..=Span(197002)]);
     }
 
     #[test]

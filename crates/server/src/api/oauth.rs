@@ -311,7 +311,7 @@ fn not_stored(mut response: Response) -> Response {
 #[expect(dead_code, reason = "describes what `Form` reads")]
 pub struct TokenRequest {
     /// Always `client_credentials`.
-    #[schema(example = "client_credentials")]
+    #[schema(pattern = "^client_credentials$", example = "client_credentials")]
     grant_type: String,
     /// Unless by HTTP Basic.
     client_id: Option<String>,
