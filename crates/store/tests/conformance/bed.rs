@@ -119,6 +119,41 @@ impl Bed {
         }
     }
 
+    /// The tables of which some row has `text` in some column, in any case.
+    pub async fn mentioning(&self, text: &str) -> Vec<String> {
+        let text = text.to_lowercase();
+        match self.database {
+            Database::Sqlite => {
+                let connection = self.sqlite();
+                let list = |sql: &str| -> Vec<String> {
+                    let mut statement = connection.prepare(sql).expect(sql);
+                    statement.query_map([], |row| row.get(0)).expect(sql).collect::<Result<_, _>>().expect(sql)
+                };
+                let mut tables = list("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
+                tables.retain(|table| {
+                    let columns = list(&format!("SELECT name FROM pragma_table_info('{table}')"));
+                    let has = |column: String| format!("instr(lower(CAST({column} AS TEXT)), '{text}') > 0");
+                    let any = columns.into_iter().map(has).collect::<Vec<_>>().join(" OR ");
+                    !list(&format!("SELECT 'one' FROM {table} WHERE {any} LIMIT 1")).is_empty()
+                });
+                tables
+            }
+            Database::Postgres => {
+                let client = connect(&self.url).await;
+                let list = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
+                let mut tables = Vec::new();
+                for row in client.query(list, &[]).await.expect(list) {
+                    let table: String = row.get(0);
+                    let find = format!("SELECT 1 FROM {table} t WHERE lower(t::TEXT) LIKE '%' || $1 || '%' LIMIT 1");
+                    if !client.query(&find, &[&text]).await.expect(&find).is_empty() {
+                        tables.push(table);
+                    }
+                }
+                tables
+            }
+        }
+    }
+
     /// Keeps every writer waiting until the hold is released.
     pub async fn hold_writes(&self) -> Hold {
         match self.database {
