@@ -2,6 +2,7 @@
 //! rows with leases, and nobody leads.
 
 mod backlog;
+mod captured;
 pub mod clock_check;
 mod codes;
 pub mod deliver;
@@ -28,6 +29,7 @@ pub struct Workers {
 impl Workers {
     /// Starts them.
     pub fn start(delivery: Delivery) -> Self {
+        captured::describe_metrics();
         clock_check::describe_metrics();
         codes::describe_metrics();
         deliver::describe_metrics();
@@ -37,6 +39,7 @@ impl Workers {
         // What is in hand is sent within half a lease; the other half is for settling it.
         let drain = delivery.giftd.settings.delivery_lease;
         tasks.spawn(backlog::run(delivery.giftd.clone(), stop.clone()));
+        tasks.spawn(captured::run(delivery.giftd.clone(), delivery.post.clone(), stop.clone()));
         tasks.spawn(codes::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(gifts::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(redeem::run(delivery.giftd.clone(), stop.clone()));

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,9 +118,14 @@ impl Bed {
         self.url.is_some()
     }
 
+    /// Where captured mails appear.
+    pub fn new_mails(&self) -> PathBuf {
+        self.folder.path().join("mail/new")
+    }
+
     /// The captured mails.
     pub fn captured(&self) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.folder.path().join("mail/new")) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(self.new_mails()) else { return Vec::new() };
         entries.map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a mail")).collect()
     }
 }
@@ -332,6 +338,13 @@ pub async fn stock(store: &dyn Store) -> (u64, u64) {
         .iter()
         .find(|row| row.product_id == PRODUCT && row.face_value == FACE)
         .map_or((0, 0), |row| (row.available, row.handed_out))
+}
+
+/// A counter of this process, whose tests may count together.
+pub fn counted(giftd: &Giftd, name: &str) -> u64 {
+    let metrics = giftd.metrics.render();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("the counter");
+    line.trim().parse().expect("a count")
 }
 
 /// Asks until `look` finds what it looks for.

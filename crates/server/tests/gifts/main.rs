@@ -1,6 +1,7 @@
 //! Gifts after they were sent, as nodes and their workers handle them: redeemed, reminded of, expired.
 
 mod bed;
+mod captured;
 mod expiry;
 mod life;
 mod moving;
