@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use giftd_domain::gifts::Reminders;
 use giftd_domain::limits;
+use giftd_domain::orders::erase::Retention;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use rust_decimal::Decimal;
@@ -46,6 +47,15 @@ impl Values {
         let reminders = self.checked("reminders", "durations up to 179d such as 7d,1d, or none", reminders);
         let rate_limit_production = self.number("rate_limit_production", 0, 1_000_000_000);
         let rate_limit_sandbox = self.number("rate_limit_sandbox", 0, 1_000_000_000);
+        let pii_days = self.checked(
+            "pii_days",
+            &format!(
+                "0 or a whole number from {} to {} (until {0} days after a gift's expiry its codes can be seen)",
+                limits::RECIPIENTS_KEPT_DAYS_LEAST,
+                limits::RECIPIENTS_KEPT_DAYS
+            ),
+            |text| if text == "0" { Some(None) } else { Retention::days(text.parse().ok()?).map(Some) },
+        );
         let fx_max_age = self.duration("fx_max_age", Duration::from_millis(1), Duration::from_hours(24 * 3_660));
         let group_orders = self.number("group_orders", 1, 4_096);
         let log = self.checked(
@@ -84,6 +94,7 @@ impl Values {
             reminders: reminders?,
             rate_limit_production: not_zero(rate_limit_production?),
             rate_limit_sandbox: not_zero(rate_limit_sandbox?),
+            pii_days: pii_days?,
             fx_max_age: fx_max_age?,
             group_orders: group_orders?,
             log: log?,
@@ -242,6 +253,10 @@ mod tests {
             ("GIFTD_DATA_DIR", ""),
             ("GIFTD_RATE_LIMIT_SANDBOX", "-1"),
             ("GIFTD_RATE_LIMIT_SANDBOX", "1.5"),
+            ("GIFTD_PII_DAYS", "29"),
+            ("GIFTD_PII_DAYS", "36501"),
+            ("GIFTD_PII_DAYS", "-1"),
+            ("GIFTD_PII_DAYS", "30d"),
         ] {
             let text = error("", &[(name, value)]);
             assert!(text.contains(name) && text.contains(&format!("`{value}` isn't ")), "{text}");

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use giftd_domain::gifts::Reminders;
+use giftd_domain::orders::erase::Retention;
 use ipnet::IpNet;
 
 use self::check::written;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub rate_limit_production: Option<u32>,
     /// Requests a minute of one sandbox app, where that is limited.
     pub rate_limit_sandbox: Option<u32>,
+    /// How long to whom gifts went is known after they are over, where that is limited.
+    pub pii_days: Option<Retention>,
     /// Age at which an exchange rate is no longer good.
     pub fx_max_age: Duration,
     /// Orders that share one commit at most.
@@ -228,6 +231,7 @@ impl fmt::Display for Settings {
             ("reminders", self.reminders.to_string()),
             ("rate_limit_production", self.rate_limit_production.unwrap_or(0).to_string()),
             ("rate_limit_sandbox", self.rate_limit_sandbox.unwrap_or(0).to_string()),
+            ("pii_days", self.pii_days.map_or_else(|| "0".to_owned(), |retention| retention.to_string())),
             ("fx_max_age", written(self.fx_max_age)),
             ("group_orders", self.group_orders.to_string()),
             ("log", self.log.clone()),

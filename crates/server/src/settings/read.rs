@@ -219,6 +219,8 @@ pub(super) mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
+    use giftd_domain::orders::erase::Retention;
+
     use super::super::{Database, LogFormat};
     use super::*;
 
@@ -242,6 +244,7 @@ pub(super) mod tests {
         assert_eq!(settings.fx_max_age, Duration::from_hours(30 * 24));
         assert_eq!((settings.rate_limit_production, settings.rate_limit_sandbox), (Some(300), Some(60)));
         assert_eq!((settings.mail_rate, settings.mail_concurrency), (None, 8));
+        assert_eq!(settings.pii_days, None, "nothing is erased that nobody asked to erase");
         assert_eq!(usize::try_from(settings.group_orders), Ok(giftd_domain::limits::GROUP_ORDERS));
         assert!(settings.trusted_proxies.is_empty() && settings.smtp_url.is_none() && settings.metrics_token.is_none());
         assert!(settings.refusals().is_empty() && settings.warnings().is_empty());
@@ -256,7 +259,7 @@ pub(super) mod tests {
                 "{line} has no comment"
             );
         }
-        assert_eq!(known().len(), 23 + SECRETS.len());
+        assert_eq!(known().len(), 24 + SECRETS.len());
     }
 
     #[test]
@@ -291,6 +294,7 @@ pub(super) mod tests {
                 ("GIFTD_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
                 ("GIFTD_METRICS_TOKEN", "hunter2"),
                 ("GIFTD_FX_MAX_AGE", "12h"),
+                ("GIFTD_PII_DAYS", "90"),
                 ("GIFTD_LOG", "info,giftd=debug"),
                 ("GIFTD_LOG_FORMAT", "json"),
                 ("GIFTD_GROUP_ORDERS", "1"),
@@ -305,6 +309,7 @@ pub(super) mod tests {
         assert_eq!(settings.keys_dir, PathBuf::from("/etc/giftd/keys"));
         assert_eq!((settings.mail_retry_base, settings.group_orders), (Duration::from_millis(250), 1));
         assert_eq!(settings.log_format, LogFormat::Json);
+        assert_eq!(settings.pii_days, Retention::days(90));
         let printed = format!("{settings} {settings:?} {settings:#?}");
         assert!(!printed.contains("hunter2"), "secrets aren't printed: {printed}");
     }

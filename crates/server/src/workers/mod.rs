@@ -6,6 +6,7 @@ mod captured;
 pub mod clock_check;
 mod codes;
 pub mod deliver;
+mod erase;
 mod gifts;
 mod redeem;
 pub mod sandbox_clock;
@@ -33,6 +34,7 @@ impl Workers {
         clock_check::describe_metrics();
         codes::describe_metrics();
         deliver::describe_metrics();
+        erase::describe_metrics();
         gifts::describe_metrics();
         crate::supplier::describe_metrics();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -41,6 +43,7 @@ impl Workers {
         tasks.spawn(backlog::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(captured::run(delivery.giftd.clone(), delivery.post.clone(), stop.clone()));
         tasks.spawn(codes::run(delivery.giftd.clone(), stop.clone()));
+        tasks.spawn(erase::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(gifts::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(redeem::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(sandbox_clock::take_over(delivery.giftd.clone(), stop.clone()));

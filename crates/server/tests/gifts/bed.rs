@@ -20,6 +20,7 @@ use giftd_domain::ids::{AccountId, GiftKey, OrderId, TemplateId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::limits;
 use giftd_domain::money::Money;
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::{Schedule, SendTiming};
@@ -111,6 +112,12 @@ impl Bed {
     /// A node with workers.
     pub async fn working_node(&self) -> Running {
         serve::start(self.settings(), Clock::system()).await.expect("the node starts")
+    }
+
+    /// The same, which erases recipients.
+    pub async fn erasing_node(&self, retention: Retention) -> Running {
+        let settings = Settings { pii_days: Some(retention), ..self.settings() };
+        serve::start(settings, Clock::system()).await.expect("the node starts")
     }
 
     /// Whether several nodes with workers may run: on SQLite one does.

@@ -2,6 +2,7 @@
 
 mod bed;
 mod captured;
+mod erasing;
 mod expiry;
 mod life;
 mod moving;
