@@ -5,6 +5,7 @@ mod captured;
 mod erasing;
 mod expiry;
 mod life;
+mod manual;
 mod moving;
 mod redeeming;
 mod scheduled;
