@@ -130,6 +130,13 @@ pub const AMOUNTS_LISTED: usize = 200;
 pub const CARD_TEXT_CHARACTERS: usize = 2_000;
 /// Redemptions that one look takes to ask their supplier again.
 pub const ASK_AGAIN_REDEMPTIONS: u32 = 50;
+/// Days that recipients are kept after their gifts' expiry, at least: until then a code can be seen by whoever controls
+/// the address.
+pub const RECIPIENTS_KEPT_DAYS_LEAST: i64 = CODE_SHOWN_DAYS;
+/// The same at most: a hundred years.
+pub const RECIPIENTS_KEPT_DAYS: i64 = 36_500;
+/// Orders whose recipients one transaction erases; of large ones as many as have [`GROUP_GIFTS`] gifts, and one at least.
+pub const ERASE_ORDERS: usize = 500;
 /// Gifts that one transaction reminds of or expires.
 pub const TURN_GIFTS: u32 = 500;
 /// Codes that one transaction imports.
@@ -156,6 +163,10 @@ pub const POSTAL_LINE_CHARACTERS: usize = 300;
 pub const SANDBOX_MAILS: usize = 1_000;
 /// Days of real time that it keeps them.
 pub const SANDBOX_MAIL_DAYS: i64 = 7;
+/// Days that a node keeps captured mails as files: those of sandboxes, where a mail server takes all others.
+pub const MAIL_FILE_DAYS: i64 = SANDBOX_MAIL_DAYS;
+/// The same where there is no mail server: production's are among them, and nobody else has them.
+pub const MAIL_FILE_DAYS_WITHOUT_SERVER: i64 = 30;
 /// Days that one call may move a sandbox's clock.
 pub const CLOCK_DAYS: i64 = 400;
 /// Events up to which such a call answers when all have happened; above it answers 202 at once.

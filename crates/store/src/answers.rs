@@ -88,6 +88,17 @@ pub struct Turned {
     pub refunded: i64,
 }
 
+/// What erasing recipients did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Orders that nothing is left to erase of.
+    pub orders: u64,
+    /// Their recipients; gifts that are links have none.
+    pub recipients: u64,
+    /// Whether more orders may be due.
+    pub more: bool,
+}
+
 /// Reserved redemptions whose supplier's answer isn't known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unanswered {

@@ -26,6 +26,7 @@ use giftd_domain::gifts::{ClaimedDelivery, Reminders};
 use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
@@ -296,6 +297,14 @@ pub trait Store: Send + Sync + 'static {
         entropy: u128,
     ) -> Result<Turned, StoreError>;
 
+    /// Erases the recipients of orders whose time is over ([`Retention::ended_by`]), some at a time, in all accounts but
+    /// those whose clock is being moved; of each order all or nothing, and once. Gone are the addresses, names,
+    /// companies and departments of its gifts and whatever may repeat them: delivery errors, details of events
+    /// ([`giftd_domain::gifts::events::EventType::NAMING`]), addresses of resends, verifications, mails that
+    /// wait, captured mails, and, where it had a single recipient, its subject and message. Amounts, statuses, instants,
+    /// redemptions with their codes, events and who asked for resends stay.
+    async fn erase_recipients(&self, retention: Retention, now: Timestamp) -> Result<Erased, StoreError>;
+
     /// A gift for its recipient's page.
     async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError>;
 
@@ -418,6 +427,9 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<CapturedMail>, StoreError>;
+
+    /// Removes captured mails of all accounts that are too old at `now`, also where no new one comes: how many.
+    async fn drop_old_mails(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Counts one more preview of an account on the UTC day of `now`: how many are left then. None, and nothing
     /// happens, where there were [`giftd_domain::limits::TEST_MAILS_A_DAY`].

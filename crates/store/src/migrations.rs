@@ -22,6 +22,11 @@ pub(crate) const ALL: &[Migration] = &[
         sqlite: include_str!("../migrations/0002_life.sqlite.sql"),
         postgres: include_str!("../migrations/0002_life.postgres.sql"),
     },
+    Migration {
+        number: 3,
+        sqlite: include_str!("../migrations/0003_erase.sqlite.sql"),
+        postgres: include_str!("../migrations/0003_erase.postgres.sql"),
+    },
 ];
 
 /// The number of the last step.

@@ -8,6 +8,7 @@ mod bodies;
 mod cancel;
 mod catalog;
 mod document;
+mod erasing;
 mod events;
 mod examples;
 mod history;

@@ -9,6 +9,7 @@ mod clock;
 mod codes;
 mod connection;
 pub(crate) mod copy;
+mod erase;
 mod error;
 mod events;
 #[cfg(test)]
@@ -54,6 +55,7 @@ use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
 use giftd_domain::limits;
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
@@ -63,9 +65,9 @@ use jiff::SignedDuration;
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::{
-    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
-    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule,
-    Work,
+    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, Erased, LedgerReport, OperatorEntry,
+    OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered,
+    WaitingSchedule, Work,
 };
 
 /// SQLite in a file. One process serves from it; the command line may work beside it.
@@ -373,6 +375,10 @@ impl Store for SqliteStore {
         self.writer.write(gifts, move |group| turn::turn_gifts(group, work, until, &reminders, entropy)).await
     }
 
+    async fn erase_recipients(&self, retention: Retention, now: Timestamp) -> Result<Erased, StoreError> {
+        self.writer.write(limits::GROUP_GIFTS, move |group| erase::erase_recipients(group, retention, now)).await
+    }
+
     async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError> {
         self.readers.read(move |connection| at_hand::gift_at_hand(connection, gift)).await
     }
@@ -497,6 +503,10 @@ impl Store for SqliteStore {
         self.readers
             .read(move |connection| kept_mails::kept_mails(connection, account, to.as_deref(), order, now, page))
             .await
+    }
+
+    async fn drop_old_mails(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.writer.write(0, move |group| kept_mails::drop_old_mails(group, now)).await
     }
 
     async fn count_test_mail(&self, account: AccountId, now: Timestamp) -> Result<Option<u32>, StoreError> {

@@ -155,6 +155,39 @@ impl Bed {
         }
     }
 
+    /// The tables of which some row has `text` in some column, in any case.
+    pub async fn mentioning(&self, text: &str) -> Vec<String> {
+        let (text, all) = (text.to_lowercase(), self.tables().await);
+        match self.database {
+            Database::Sqlite => {
+                let connection = self.sqlite();
+                let list = |sql: &str| -> Vec<String> {
+                    let mut statement = connection.prepare(sql).expect(sql);
+                    statement.query_map([], |row| row.get(0)).expect(sql).collect::<Result<_, _>>().expect(sql)
+                };
+                let mut tables: Vec<String> = all.into_iter().collect();
+                tables.retain(|table| {
+                    let columns = list(&format!("SELECT name FROM pragma_table_info('{table}')"));
+                    let has = |column: String| format!("instr(lower(CAST({column} AS TEXT)), '{text}') > 0");
+                    let any = columns.into_iter().map(has).collect::<Vec<_>>().join(" OR ");
+                    !list(&format!("SELECT 'one' FROM {table} WHERE {any} LIMIT 1")).is_empty()
+                });
+                tables
+            }
+            Database::Postgres => {
+                let client = connect(&self.url).await;
+                let mut tables = Vec::new();
+                for table in all {
+                    let find = format!("SELECT 1 FROM {table} t WHERE lower(t::TEXT) LIKE '%' || $1 || '%' LIMIT 1");
+                    if !client.query(&find, &[&text]).await.expect(&find).is_empty() {
+                        tables.push(table);
+                    }
+                }
+                tables
+            }
+        }
+    }
+
     /// Keeps every writer waiting until the hold is released.
     pub async fn hold_writes(&self) -> Hold {
         match self.database {
