@@ -394,8 +394,8 @@ struct EmailSettingRequest {
 #[schema(as = Recipient, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `read` reads")]
 struct RecipientRequest {
-    /// As HTML's `type=email` has it, with a dot in the domain.
-    #[schema(format = Email, max_length = 254, example = "alice@example.com")]
+    /// As HTML's `type=email` has it, with a dot in the domain, which may be international.
+    #[schema(format = IdnEmail, max_length = 254, example = "alice@example.com")]
     email: String,
     /// In the product's currency, with no more decimals than it has.
     #[schema(value_type = f64, exclusive_minimum = 0, example = 50.00)]

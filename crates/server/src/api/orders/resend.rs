@@ -222,10 +222,10 @@ pub struct ResendRequest {
 #[expect(dead_code, reason = "describes what `read` reads")]
 struct ResendRecipientRequest {
     /// Their current address, whatever the case.
-    #[schema(format = Email, max_length = 254)]
+    #[schema(format = IdnEmail, max_length = 254)]
     email: String,
     /// Where they move to; else they are sent to the same address.
-    #[schema(format = Email, max_length = 254)]
+    #[schema(format = IdnEmail, max_length = 254)]
     updated_email: Option<String>,
 }
 

@@ -324,7 +324,7 @@ pub struct TestEmailBody {
 #[expect(dead_code, reason = "describes what `read` reads")]
 pub struct TestEmailRequest {
     /// To whom.
-    #[schema(format = "email", max_length = 254, example = "me@example.com")]
+    #[schema(format = IdnEmail, max_length = 254, example = "me@example.com")]
     email: String,
     /// Any product of the catalog.
     #[schema(example = "10042")]
