@@ -15,6 +15,7 @@ mod postgres_cluster;
 mod report;
 mod server_process;
 mod shop;
+mod smtp_sink;
 
 use std::process::ExitCode;
 
