@@ -1,9 +1,10 @@
 //! Measures giftd: how many orders it takes, beside the limit that HTTP sets and the plain way to do it,
-//! and how fast a long history is paged. Starts what it needs, removes it at the end, and checks that the
+//! how fast a long history is paged, and what is left after faults. Starts what it needs, removes it at the end, and checks that the
 //! books agree with what was acknowledged.
 
 mod ceiling;
 mod databases;
+mod faults;
 mod history;
 mod history_plain;
 mod history_seed;
@@ -38,6 +39,8 @@ enum Command {
     Place(place::Arguments),
     /// How fast the pages of a long history are, beside COUNT(*) and OFFSET
     History(history::Arguments),
+    /// What is left when servers, databases, disks and mail servers fail under load: nothing may be lost or doubled
+    Faults(faults::Arguments),
     /// The server that `place` measures, as a process of its own
     #[command(hide = true)]
     Server(server_process::Arguments),
@@ -59,6 +62,7 @@ fn run(command: Command) -> Result<bool> {
     match command {
         Command::Place(arguments) => one_thread()?.block_on(until_interrupted(place::run(arguments))),
         Command::History(arguments) => many_threads()?.block_on(until_interrupted(history::run(arguments))),
+        Command::Faults(arguments) => many_threads()?.block_on(until_interrupted(faults::run(arguments))),
         Command::Server(arguments) => many_threads()?.block_on(server_process::serve(arguments)).map(|()| true),
     }
 }

@@ -6,7 +6,7 @@ use giftd::clock::Clock;
 use giftd_domain::Timestamp;
 use giftd_domain::access::{App, Environment, Scope, Scopes};
 use giftd_domain::catalog::{BrandedCard, Catalog, Prices};
-use giftd_domain::ids::AccountId;
+use giftd_domain::ids::{AccountId, OrganizationId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::money::Currency;
 use giftd_store::{OperatorEntry, OperatorOutcome, Store};
@@ -21,12 +21,15 @@ pub const GIFT: i64 = 25_00;
 /// Days ahead that orders are scheduled, so that no mail goes out while placing is measured.
 pub const SCHEDULED_DAYS: i64 = 30;
 
-const PRODUCT: &str = "10042";
+/// What is ordered.
+pub const PRODUCT: &str = "10042";
 const SECRET: &str = "a secret that only a benchmark may know";
 
 /// A production account that can place orders.
 #[derive(Clone, Debug)]
 pub struct Shop {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
     /// The account.
     pub account_id: AccountId,
     /// Its app's client id.
@@ -53,13 +56,30 @@ pub async fn open(store: &dyn Store, now: Timestamp, clock: &Clock) -> Result<Sh
         other => bail!("the account can't be credited: {other:?}"),
     }
     store.import_catalog(&catalog(), now, false).await?;
-    let shop = Shop { account_id, client_id: "app_benchmark", secret: SECRET };
+    add_app(store, organization_id, account_id, Environment::Production, "app_benchmark", now).await
+}
+
+/// The sandbox of the shop's organization, with an app of its own.
+pub async fn open_sandbox(store: &dyn Store, shop: &Shop, now: Timestamp) -> Result<Shop> {
+    let account = store.account_of(shop.organization_id, Environment::Sandbox).await?;
+    let account_id = account.context("an organization has a sandbox")?.account_id;
+    add_app(store, shop.organization_id, account_id, Environment::Sandbox, "app_rehearsal", now).await
+}
+
+async fn add_app(
+    store: &dyn Store,
+    organization_id: OrganizationId,
+    account_id: AccountId,
+    environment: Environment,
+    client_id: &'static str,
+    now: Timestamp,
+) -> Result<Shop> {
     store
         .create_app(&App {
-            client_id: shop.client_id.to_owned(),
+            client_id: client_id.to_owned(),
             organization_id,
             account_id,
-            environment: Environment::Production,
+            environment,
             name: "Payroll".to_owned(),
             scopes: Scopes::from_iter([Scope::OrdersRead, Scope::OrdersWrite]),
             secret_hash: Sha256::digest(SECRET).into(),
@@ -68,7 +88,7 @@ pub async fn open(store: &dyn Store, now: Timestamp, clock: &Clock) -> Result<Sh
             revoked_at: None,
         })
         .await?;
-    Ok(shop)
+    Ok(Shop { organization_id, account_id, client_id, secret: SECRET })
 }
 
 fn catalog() -> Catalog {

@@ -45,9 +45,15 @@ pub struct Taken {
 }
 
 impl Taken {
-    fn add(&mut self, recipient: &str, message_id: &str) {
+    /// Notes a mail.
+    pub fn add(&mut self, recipient: &str, message_id: &str) {
         let mails = self.by_recipient.entry(recipient.into()).or_default();
         *mails.entry(message_id.into()).or_default() += 1;
+    }
+
+    /// All mails, copies included.
+    pub fn count(&self) -> u64 {
+        self.by_recipient.values().flat_map(BTreeMap::values).copied().map(u64::from).sum()
     }
 
     /// Copies beyond the first of mails that were taken more than once: a crash may do that.
