@@ -1,9 +1,12 @@
 //! Measures giftd: how many orders it takes, beside the limit that HTTP sets and the plain way to do it,
-//! how fast a long history is paged, and what is left after faults. Starts what it needs, removes it at the end, and checks that the
-//! books agree with what was acknowledged.
+//! how fast a long history is paged, how fast mails go out and gifts expire, what a mix of all calls comes to,
+//! what several servers add, and what is left after faults. Starts what it needs, removes it at the end, and
+//! checks that the books agree with what was acknowledged.
 
+mod bare_smtp;
 mod ceiling;
 mod databases;
+mod deliver;
 mod faults;
 mod history;
 mod history_plain;
@@ -17,6 +20,7 @@ mod report;
 mod server_process;
 mod shop;
 mod smtp_sink;
+mod turns;
 
 use std::process::ExitCode;
 
@@ -41,7 +45,9 @@ enum Command {
     History(history::Arguments),
     /// What is left when servers, databases, disks and mail servers fail under load: nothing may be lost or doubled
     Faults(faults::Arguments),
-    /// The server that `place` measures, as a process of its own
+    /// Mails a second, from placing until COMPLETE, beside clients that only send
+    Deliver(deliver::Arguments),
+    /// The server that is measured, as a process of its own
     #[command(hide = true)]
     Server(server_process::Arguments),
 }
@@ -63,6 +69,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Place(arguments) => one_thread()?.block_on(until_interrupted(place::run(arguments))),
         Command::History(arguments) => many_threads()?.block_on(until_interrupted(history::run(arguments))),
         Command::Faults(arguments) => many_threads()?.block_on(until_interrupted(faults::run(arguments))),
+        Command::Deliver(arguments) => many_threads()?.block_on(until_interrupted(deliver::run(arguments))),
         Command::Server(arguments) => many_threads()?.block_on(server_process::serve(arguments)).map(|()| true),
     }
 }

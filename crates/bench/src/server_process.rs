@@ -79,6 +79,13 @@ impl ServerProcess {
         Self::spawn(command, &database.folder).await
     }
 
+    /// The same with some settings (`GIFTD_…`) of its own.
+    pub async fn start_set(database: &Database, settings: &[(&str, String)]) -> Result<Self> {
+        let mut command = Self::command(database)?;
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command, &database.folder).await
+    }
+
     /// The same with some settings (`GIFTD_…`) of its own, and what it logs in `log`.
     pub async fn start_with(database: &Database, settings: &[(&str, String)], log: &File) -> Result<Self> {
         let mut command = Self::command(database)?;
