@@ -7,6 +7,9 @@ mod bare_smtp;
 mod ceiling;
 mod databases;
 mod deliver;
+mod expire;
+mod expire_plain;
+mod expire_seed;
 mod faults;
 mod history;
 mod history_plain;
@@ -47,6 +50,8 @@ enum Command {
     Faults(faults::Arguments),
     /// Mails a second, from placing until COMPLETE, beside clients that only send
     Deliver(deliver::Arguments),
+    /// Gifts a second that expire, beside a transaction for each
+    Expire(expire::Arguments),
     /// The server that is measured, as a process of its own
     #[command(hide = true)]
     Server(server_process::Arguments),
@@ -70,6 +75,7 @@ fn run(command: Command) -> Result<bool> {
         Command::History(arguments) => many_threads()?.block_on(until_interrupted(history::run(arguments))),
         Command::Faults(arguments) => many_threads()?.block_on(until_interrupted(faults::run(arguments))),
         Command::Deliver(arguments) => many_threads()?.block_on(until_interrupted(deliver::run(arguments))),
+        Command::Expire(arguments) => many_threads()?.block_on(until_interrupted(expire::run(arguments))),
         Command::Server(arguments) => many_threads()?.block_on(server_process::serve(arguments)).map(|()| true),
     }
 }
