@@ -16,6 +16,9 @@ mod history_plain;
 mod history_seed;
 mod load;
 mod machine;
+mod mixed;
+mod mixed_account;
+mod mixed_calls;
 mod place;
 mod plain_postgres;
 mod postgres_cluster;
@@ -52,6 +55,8 @@ enum Command {
     Deliver(deliver::Arguments),
     /// Gifts a second that expire, beside a transaction for each
     Expire(expire::Arguments),
+    /// Reading, placing and the rest at once over many accounts, with the times of each, beside the HTTP ceiling
+    Mixed(mixed::Arguments),
     /// The server that is measured, as a process of its own
     #[command(hide = true)]
     Server(server_process::Arguments),
@@ -76,6 +81,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Faults(arguments) => many_threads()?.block_on(until_interrupted(faults::run(arguments))),
         Command::Deliver(arguments) => many_threads()?.block_on(until_interrupted(deliver::run(arguments))),
         Command::Expire(arguments) => many_threads()?.block_on(until_interrupted(expire::run(arguments))),
+        Command::Mixed(arguments) => one_thread()?.block_on(until_interrupted(mixed::run(arguments))),
         Command::Server(arguments) => many_threads()?.block_on(server_process::serve(arguments)).map(|()| true),
     }
 }
