@@ -19,6 +19,7 @@ mod machine;
 mod mixed;
 mod mixed_account;
 mod mixed_calls;
+mod nodes;
 mod place;
 mod plain_postgres;
 mod postgres_cluster;
@@ -57,6 +58,8 @@ enum Command {
     Expire(expire::Arguments),
     /// Reading, placing and the rest at once over many accounts, with the times of each, beside the HTTP ceiling
     Mixed(mixed::Arguments),
+    /// Orders a second of 1, 2 and 3 servers on one PostgreSQL, for many accounts and a hot one
+    Nodes(nodes::Arguments),
     /// The server that is measured, as a process of its own
     #[command(hide = true)]
     Server(server_process::Arguments),
@@ -82,6 +85,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Deliver(arguments) => many_threads()?.block_on(until_interrupted(deliver::run(arguments))),
         Command::Expire(arguments) => many_threads()?.block_on(until_interrupted(expire::run(arguments))),
         Command::Mixed(arguments) => one_thread()?.block_on(until_interrupted(mixed::run(arguments))),
+        Command::Nodes(arguments) => one_thread()?.block_on(until_interrupted(nodes::run(arguments))),
         Command::Server(arguments) => many_threads()?.block_on(server_process::serve(arguments)).map(|()| true),
     }
 }
