@@ -86,7 +86,7 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
     let seeded = began.elapsed();
     let plain = Plain::open(&database).await?;
 
-    let meter = Meter::start(None, databases.cluster.as_ref().map(|cluster| cluster.pid))?;
+    let meter = Meter::start(None, databases.cluster_pid())?;
     let mut measured = Vec::new();
     let today = TimeZone::UTC.to_datetime(now).date();
     for (title, filter) in filters(arguments.orders, today) {
