@@ -36,8 +36,9 @@ pub use crate::postgres::PostgresStore;
 pub use crate::sqlite::SqliteStore;
 
 /// One business operation a method, done or not done: on `Ok` what it says is durable, on `Err`
-/// nothing happened, unless the connection broke at the commit ([`StoreError::Unavailable`]), where
-/// asking again with the same key or reference tells.
+/// nothing happened, unless the connection broke or fell silent at the commit ([`StoreError::Unavailable`]), where
+/// asking again with the same key or reference tells. Whatever the database does, callers are answered within half
+/// a minute, but for what reads everything.
 ///
 /// `now` is the node's time everywhere but in [`PlaceOrder`]; what is recorded of an account is dated by the
 /// account's clock ([`giftd_domain::account::AccountClock`]), which is the same but in a sandbox that was

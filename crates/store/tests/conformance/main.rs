@@ -24,6 +24,7 @@ mod sandbox_mails;
 mod schedules;
 mod templates;
 mod verification;
+mod wire;
 mod world;
 
 /// Makes each named promise a test on each database. A promise that isn't named is dead code, so that
@@ -39,6 +40,16 @@ macro_rules! promises {
             $($(#[test] fn $promise() { on(Database::Postgres, crate::$module::$promise); })+)+
         }
     };
+}
+
+/// What only a database behind a wire can suffer.
+mod postgres_alone {
+    use crate::bed::{Database, on};
+
+    #[test]
+    fn slow_a_wire_that_falls_silent_makes_it_unavailable_within_half_a_minute() {
+        on(Database::Postgres, crate::wire::a_wire_that_falls_silent_makes_it_unavailable_within_half_a_minute);
+    }
 }
 
 promises! {
