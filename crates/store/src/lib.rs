@@ -252,12 +252,12 @@ pub trait Store: Send + Sync + 'static {
 
     // --- mails about gifts ---
 
-    /// Claims up to `limit` mails that are due at `now` for `lease`: until then nobody else gets them. Verifications
-    /// first, since they are good for ten minutes; then oldest due first. Orders whose first mail this is go from
+    /// Claims up to `limit` of these mails that are due at `now` for `lease`: until then nobody else gets them.
+    /// Verifications first, since they are good for ten minutes; then oldest due first. Orders whose first mail this is go from
     /// PENDING to IN_PROGRESS.
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,

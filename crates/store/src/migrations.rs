@@ -22,6 +22,11 @@ pub(crate) const ALL: &[Migration] = &[
         sqlite: include_str!("../migrations/0002_life.sqlite.sql"),
         postgres: include_str!("../migrations/0002_life.postgres.sql"),
     },
+    Migration {
+        number: 4,
+        sqlite: include_str!("../migrations/0004_mails_that_stay.sqlite.sql"),
+        postgres: include_str!("../migrations/0004_mails_that_stay.postgres.sql"),
+    },
 ];
 
 /// The number of the last step.

@@ -70,9 +70,9 @@ use self::operation::{run, run_long};
 use self::turn::Round;
 use self::writer::Writer;
 use crate::{
-    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
-    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule,
-    Work,
+    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, Mails, OperatorEntry,
+    OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered,
+    WaitingSchedule, Work,
 };
 
 /// Looks for due mails of one claim, where other nodes are always faster.
@@ -295,14 +295,14 @@ impl Store for PostgresStore {
 
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         for _ in 0..CLAIM_LOOKS {
             let claimed = run(&self.pool, Transaction, move |connection| {
-                Box::pin(claim::claim_deliveries(connection, work, now, lease, limit))
+                Box::pin(claim::claim_deliveries(connection, mails, now, lease, limit))
             });
             match claimed.await? {
                 Claimed::Some(deliveries) => return Ok(deliveries),

@@ -61,9 +61,9 @@ use jiff::SignedDuration;
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::{
-    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
-    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule,
-    Work,
+    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, Mails, OperatorEntry,
+    OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered,
+    WaitingSchedule, Work,
 };
 
 /// SQLite in a file. One process serves from it; the command line may work beside it.
@@ -332,12 +332,12 @@ impl Store for SqliteStore {
 
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        self.writer.write(0, move |group| claim::claim_deliveries(group, work, now, lease, limit)).await
+        self.writer.write(0, move |group| claim::claim_deliveries(group, mails, now, lease, limit)).await
     }
 
     async fn settle_deliveries(

@@ -154,6 +154,7 @@ promises! {
         a_scheduled_order_is_not_claimed_before_its_instant
         the_oldest_due_are_claimed_first_up_to_the_limit
         verifications_are_claimed_before_all_that_waits
+        what_goes_out_and_what_stays_are_claimed_apart
         verifications_of_a_clock_that_moves_are_claimed_first
         the_first_claim_makes_an_order_in_progress
         nobody_else_gets_a_claimed_delivery_until_its_lease_ends

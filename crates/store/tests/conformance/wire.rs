@@ -72,7 +72,9 @@ struct Wire {
 impl Wire {
     async fn to(bed: &Bed) -> Self {
         let config: tokio_postgres::Config = bed.url().parse().expect("a URL");
-        let [tokio_postgres::config::Host::Tcp(host), ..] = config.get_hosts() else { panic!("TEST_POSTGRES_URL has no host") };
+        let [tokio_postgres::config::Host::Tcp(host), ..] = config.get_hosts() else {
+            panic!("TEST_POSTGRES_URL has no host")
+        };
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let target = lookup_host((host.as_str(), port)).await.expect("addresses").next().expect("an address");
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
