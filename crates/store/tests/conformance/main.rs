@@ -58,6 +58,7 @@ promises! {
         an_unknown_kind_of_url_is_refused
         nodes_that_start_together_migrate_once
         a_schema_newer_than_the_binary_is_refused
+        slow_what_is_held_up_is_unavailable_within_half_a_minute
         the_clock_is_the_databases
         key_fingerprints_are_recorded_once
         of_nodes_that_record_key_fingerprints_together_one_is_first
