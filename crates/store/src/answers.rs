@@ -20,6 +20,20 @@ pub enum Work {
     Moving(AccountId),
 }
 
+/// Which mails are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mails {
+    /// Those of all accounts, but of those whose clock is being moved.
+    All,
+    /// Of these, those that a mail server takes.
+    Outgoing,
+    /// Of these, those that none has a say in: a sandbox's, which are captured, and those of gifts that are links, which
+    /// have no address.
+    Staying,
+    /// Those of the one account whose clock the caller moves; the instants that it gives are still to come.
+    Moving(AccountId),
+}
+
 /// What became of canceling an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cancellation {

@@ -40,8 +40,9 @@ pub use crate::sqlite::SqliteStore;
 pub use crate::sqlite::backup::{Backup, BackupError, BackupProgress, back_up};
 
 /// One business operation a method, done or not done: on `Ok` what it says is durable, on `Err`
-/// nothing happened, unless the connection broke at the commit ([`StoreError::Unavailable`]), where
-/// asking again with the same key or reference tells.
+/// nothing happened, unless the connection broke or fell silent at the commit ([`StoreError::Unavailable`]), where
+/// asking again with the same key or reference tells. Whatever holds the database up, callers are answered within
+/// half a minute, but for what reads everything.
 ///
 /// `now` is the node's time everywhere but in [`PlaceOrder`]; what is recorded of an account is dated by the
 /// account's clock ([`giftd_domain::account::AccountClock`]), which is the same but in a sandbox that was
@@ -255,12 +256,12 @@ pub trait Store: Send + Sync + 'static {
 
     // --- mails about gifts ---
 
-    /// Claims up to `limit` mails that are due at `now` for `lease`: until then nobody else gets them. Verifications
-    /// first, since they are good for ten minutes; then oldest due first. Orders whose first mail this is go from
-    /// PENDING to IN_PROGRESS.
+    /// Claims up to `limit` of these mails that are due at `now` for `lease`: until then nobody else gets them.
+    /// Verifications first, since they are good for ten minutes; then oldest due first. Orders whose first mail this
+    /// is go from PENDING to IN_PROGRESS.
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,

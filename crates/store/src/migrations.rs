@@ -27,6 +27,11 @@ pub(crate) const ALL: &[Migration] = &[
         sqlite: include_str!("../migrations/0003_erase.sqlite.sql"),
         postgres: include_str!("../migrations/0003_erase.postgres.sql"),
     },
+    Migration {
+        number: 4,
+        sqlite: include_str!("../migrations/0004_mails_that_stay.sqlite.sql"),
+        postgres: include_str!("../migrations/0004_mails_that_stay.postgres.sql"),
+    },
 ];
 
 /// The number of the last step.

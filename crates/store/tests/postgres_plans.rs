@@ -17,7 +17,7 @@ use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::SendTiming;
-use giftd_store::{OperatorEntry, Placed, SettleDelivery, Store, Work};
+use giftd_store::{Mails, OperatorEntry, Placed, SettleDelivery, Store, Work};
 use jiff::SignedDuration;
 use tokio_postgres::{Client, NoTls};
 
@@ -60,8 +60,7 @@ async fn reads_little(url: String) {
     }
     let mut sent = 0;
     loop {
-        let claimed =
-            store.claim_deliveries(Work::Everyone, NOW, SignedDuration::from_mins(1), 200).await.expect("claims");
+        let claimed = store.claim_deliveries(Mails::All, NOW, SignedDuration::from_mins(1), 200).await.expect("claims");
         if claimed.is_empty() {
             break;
         }

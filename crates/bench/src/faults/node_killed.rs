@@ -11,6 +11,8 @@ const NODES: usize = 3;
 /// Orders, and mails, before that.
 const ORDERS: u64 = 2_000;
 const MAILS: u64 = 500;
+/// Orders while the mail server says nothing.
+const HELD: u64 = 300;
 
 pub async fn run(bed: &mut Bed<'_>) -> Result<Outcome> {
     let mut nodes = Vec::new();
@@ -22,8 +24,12 @@ pub async fn run(bed: &mut Bed<'_>) -> Result<Outcome> {
     bed.tell("one is killed".to_owned());
     clients.place(ORDERS).await?;
     bed.sink.has_taken(MAILS).await;
+    // So that each has mails in hand, and holds on to them.
+    bed.sink.stall(true);
+    clients.place(HELD).await?;
     nodes.pop().context("no node")?.kill().await?;
     let killed = Instant::now();
+    bed.sink.stall(false);
     // Those of the others may be first: what counts is that each client finds one of them.
     let recovered = vec![clients.recovered(killed).await?];
     let mut outcome = bed.finish(clients, nodes, recovered, killed, |bed| Ok(bed.sink.taken())).await?;

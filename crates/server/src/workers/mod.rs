@@ -47,7 +47,7 @@ impl Workers {
         tasks.spawn(gifts::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(redeem::run(delivery.giftd.clone(), stop.clone()));
         tasks.spawn(sandbox_clock::take_over(delivery.giftd.clone(), stop.clone()));
-        deliver::start(delivery, &tasks, &stop);
+        deliver::start(&delivery, &tasks, &stop);
         tasks.close();
         Self { tasks, stop, drain }
     }

@@ -193,7 +193,7 @@ async fn a_gift_whose_first_mail_is_still_tried_is_skipped() {
     let bed = Bed::new().await;
     let order = bed.place(&order_to("k", &["alice@example.com", "bob@example.com"])).await;
     let lease = jiff::SignedDuration::from_secs(60);
-    let claimed = bed.giftd.store.claim_deliveries(giftd_store::Work::Everyone, bed.clock.now(), lease, 1).await;
+    let claimed = bed.giftd.store.claim_deliveries(giftd_store::Mails::All, bed.clock.now(), lease, 1).await;
     assert_eq!(claimed.expect("claimed").len(), 1);
     let answer = resend(&bed, &order, &[entry("alice@example.com"), entry("bob@example.com")]).await;
     assert_resent(&answer, &order, 0, &[("alice@example.com", "NOT_YET_SENT"), ("bob@example.com", "NOT_YET_SENT")]);

@@ -74,7 +74,7 @@ async fn the_links_are_there_once_it_is_complete_and_open_its_gifts() {
     let order = place(&bed, &three("k")).await;
     assert_eq!(reward_links(&order), [None; 3]);
     let lease = jiff::SignedDuration::from_secs(60);
-    let claim = bed.giftd.store.claim_deliveries(giftd_store::Work::Everyone, bed.clock.now(), lease, 1).await;
+    let claim = bed.giftd.store.claim_deliveries(giftd_store::Mails::All, bed.clock.now(), lease, 1).await;
     assert_eq!(claim.expect("claimed").len(), 1);
     let going = now(&bed, &order).await;
     assert_eq!((text(&going, "status"), reward_links(&going)), ("IN_PROGRESS", vec![None; 3]));

@@ -24,7 +24,7 @@ use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::{Schedule, SendTiming};
-use giftd_store::{OperatorEntry, Placed, SettleDelivery, Store, Work};
+use giftd_store::{Mails, OperatorEntry, Placed, SettleDelivery, Store};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
@@ -177,8 +177,7 @@ pub async fn sent_gifts(giftd: &Giftd, given: Given, count: usize) -> SentGift {
     };
     let mut left = count;
     while left > 0 {
-        let claimed =
-            store.claim_deliveries(Work::Everyone, at, SignedDuration::from_mins(1), limits::CLAIM_DELIVERIES);
+        let claimed = store.claim_deliveries(Mails::All, at, SignedDuration::from_mins(1), limits::CLAIM_DELIVERIES);
         let mine = claimed.await.expect("claimed").into_iter().filter(|delivery| delivery.gift.order == order);
         let sent = mine.map(|delivery| SettleDelivery {
             settlement: Settlement {

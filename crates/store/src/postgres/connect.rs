@@ -24,8 +24,9 @@ use crate::StoreError;
 const CONNECTIONS: usize = 15;
 /// Seconds that connecting may take, and waiting for a free connection.
 const CONNECT_SECONDS: u64 = 5;
-/// Seconds after which the server ends a statement.
-const STATEMENT_SECONDS: u64 = 30;
+/// Seconds after which the server ends a statement, a wait for a lock, or a transaction that we say nothing in:
+/// before we give it up, so that nothing is held by what nobody waits for.
+const STATEMENT_SECONDS: u64 = 15;
 /// Seconds after which data that nobody acknowledges, or silence, counts as a broken connection.
 const SILENCE_SECONDS: u64 = 15;
 
@@ -219,7 +220,7 @@ mod tests {
     fn options_of_the_url_win() {
         let target = Target::parse("postgres://u@h/d?options=-c%20geqo%3Doff&application_name=x").expect("a target");
         let options = target.config.get_options().expect("options");
-        assert!(options.starts_with("-c statement_timeout=30000") && options.ends_with(" -c geqo=off"), "{options}");
+        assert!(options.starts_with("-c statement_timeout=15000") && options.ends_with(" -c geqo=off"), "{options}");
         assert_eq!(target.config.get_application_name(), Some("x"));
     }
 }

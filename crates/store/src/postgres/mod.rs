@@ -73,7 +73,7 @@ use self::operation::{run, run_long};
 use self::turn::Round;
 use self::writer::Writer;
 use crate::{
-    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, Erased, LedgerReport, OperatorEntry,
+    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, Erased, LedgerReport, Mails, OperatorEntry,
     OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered,
     WaitingSchedule, Work,
 };
@@ -298,14 +298,14 @@ impl Store for PostgresStore {
 
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         for _ in 0..CLAIM_LOOKS {
             let claimed = run(&self.pool, Transaction, move |connection| {
-                Box::pin(claim::claim_deliveries(connection, work, now, lease, limit))
+                Box::pin(claim::claim_deliveries(connection, mails, now, lease, limit))
             });
             match claimed.await? {
                 Claimed::Some(deliveries) => return Ok(deliveries),

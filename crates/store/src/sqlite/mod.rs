@@ -65,7 +65,7 @@ use jiff::SignedDuration;
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::{
-    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, Erased, LedgerReport, OperatorEntry,
+    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, Erased, LedgerReport, Mails, OperatorEntry,
     OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered,
     WaitingSchedule, Work,
 };
@@ -336,12 +336,12 @@ impl Store for SqliteStore {
 
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        self.writer.write(0, move |group| claim::claim_deliveries(group, work, now, lease, limit)).await
+        self.writer.write(0, move |group| claim::claim_deliveries(group, mails, now, lease, limit)).await
     }
 
     async fn settle_deliveries(

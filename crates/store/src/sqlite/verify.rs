@@ -139,9 +139,9 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::Work;
     use crate::sqlite::example::{at, database, done, in_group, place, sandbox, send_all};
     use crate::sqlite::turn::turn_gifts;
+    use crate::{Mails, Work};
 
     #[test]
     fn each_promise_of_a_gifts_life_is_proved() {
@@ -149,7 +149,7 @@ mod tests {
         let account = sandbox(&connection);
         in_group(&connection, |group| {
             place(group, account, "expires", 2, at(0));
-            send_all(group, Work::Everyone, at(0));
+            send_all(group, Mails::All, at(0));
             let end = at(0) + SignedDuration::from_hours(24 * 30);
             let turned = done(group, |group| turn_gifts(group, Work::Everyone, end, &Reminders::default(), 1));
             assert_eq!((turned.expired, turned.refunded), (2, 1_400));

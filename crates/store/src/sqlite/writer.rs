@@ -103,7 +103,9 @@ fn write_group(
         Ok(group) => group,
         Err(error) => {
             tracing::error!(%error, "a transaction could not begin");
-            return (first.operation)(Err(error))(Ok(()));
+            // It was waited for long enough: who came meanwhile shall not wait as long again, one after the other.
+            let waiting = std::iter::from_fn(|| jobs.try_recv().ok());
+            return std::iter::once(first).chain(waiting).for_each(|job| (job.operation)(Err(error.clone()))(Ok(())));
         }
     };
     let mut gifts = first.gifts;

@@ -26,6 +26,7 @@ mod sandbox_mails;
 mod schedules;
 mod templates;
 mod verification;
+mod wire;
 mod world;
 
 /// Makes each named promise a test on each database. A promise that isn't named is dead code, so that
@@ -43,12 +44,23 @@ macro_rules! promises {
     };
 }
 
+/// What only a database behind a wire can suffer.
+mod postgres_alone {
+    use crate::bed::{Database, on};
+
+    #[test]
+    fn slow_a_wire_that_falls_silent_makes_it_unavailable_within_half_a_minute() {
+        on(Database::Postgres, crate::wire::a_wire_that_falls_silent_makes_it_unavailable_within_half_a_minute);
+    }
+}
+
 promises! {
     database {
         an_opened_store_is_ready
         an_unknown_kind_of_url_is_refused
         nodes_that_start_together_migrate_once
         a_schema_newer_than_the_binary_is_refused
+        slow_what_is_held_up_is_unavailable_within_half_a_minute
         the_clock_is_the_databases
         key_fingerprints_are_recorded_once
         of_nodes_that_record_key_fingerprints_together_one_is_first
@@ -145,6 +157,7 @@ promises! {
         a_scheduled_order_is_not_claimed_before_its_instant
         the_oldest_due_are_claimed_first_up_to_the_limit
         verifications_are_claimed_before_all_that_waits
+        what_goes_out_and_what_stays_are_claimed_apart
         verifications_of_a_clock_that_moves_are_claimed_first
         the_first_claim_makes_an_order_in_progress
         nobody_else_gets_a_claimed_delivery_until_its_lease_ends

@@ -124,10 +124,11 @@ pub async fn place(giftd: Arc<Giftd>, caller: Caller<OrdersWrite>, request: Requ
         Err(refusal) => return refused(&giftd, &caller, &request, refusal).await,
     };
     let is_due = command.timing == SendTiming::Immediate;
+    let stays = command.mails_stay(caller.environment());
     match giftd.store.place_order(*command).await? {
         Placed::New(order) => {
             if is_due {
-                giftd.wake.notify_one();
+                giftd.wake.one(stays);
             }
             order_answer(&giftd, &caller, StatusCode::CREATED, *order).await
         }

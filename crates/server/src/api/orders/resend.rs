@@ -63,7 +63,7 @@ pub async fn resend_order(
     match giftd.store.resend(command).await? {
         Resent::Done { requeued, skipped } => {
             if requeued > 0 {
-                giftd.wake.notify_one();
+                giftd.wake.all();
                 log_moves(order_id, &caller.app.client_id, &entries, &skipped);
             }
             Ok(wire::json(StatusCode::OK, &Data { data: ResentBody::new(order_id, requeued, skipped) }))
