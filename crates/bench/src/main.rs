@@ -1,7 +1,8 @@
 //! Measures giftd: how many orders it takes, beside the limit that HTTP sets and the plain way to do it,
-//! and how fast a long history is paged. Starts what it needs, removes it at the end, and checks that the
+//! how fast a long history is paged, and what abusers leave of the good clients' rate. Starts what it needs, removes it at the end, and checks that the
 //! books agree with what was acknowledged.
 
+mod abuse;
 mod ceiling;
 mod databases;
 mod history;
@@ -37,7 +38,12 @@ enum Command {
     Place(place::Arguments),
     /// How fast the pages of a long history are, beside COUNT(*) and OFFSET
     History(history::Arguments),
-    /// The server that `place` measures, as a process of its own
+    /// Good clients beside slow, idle, guessing and greedy ones: what is left of their rate, and the server's memory
+    Abuse(abuse::Arguments),
+    /// The abuser of `abuse`, as a process of its own
+    #[command(hide = true)]
+    Abuser(abuse::attack::Arguments),
+    /// The server that is measured, as a process of its own
     #[command(hide = true)]
     Server(server_process::Arguments),
 }
@@ -58,6 +64,8 @@ fn run(command: Command) -> Result<bool> {
     match command {
         Command::Place(arguments) => one_thread()?.block_on(until_interrupted(place::run(arguments))),
         Command::History(arguments) => many_threads()?.block_on(until_interrupted(history::run(arguments))),
+        Command::Abuse(arguments) => one_thread()?.block_on(until_interrupted(abuse::run(arguments))),
+        Command::Abuser(arguments) => one_thread()?.block_on(abuse::attack::run(arguments)).map(|()| true),
         Command::Server(arguments) => many_threads()?.block_on(server_process::serve(arguments)).map(|()| true),
     }
 }

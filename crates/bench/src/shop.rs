@@ -21,6 +21,9 @@ pub const GIFT: i64 = 25_00;
 /// Days ahead that orders are scheduled, so that no mail goes out while placing is measured.
 pub const SCHEDULED_DAYS: i64 = 30;
 
+/// The client id of its app.
+pub const CLIENT_ID: &str = "app_benchmark";
+
 const PRODUCT: &str = "10042";
 const SECRET: &str = "a secret that only a benchmark may know";
 
@@ -53,7 +56,7 @@ pub async fn open(store: &dyn Store, now: Timestamp, clock: &Clock) -> Result<Sh
         other => bail!("the account can't be credited: {other:?}"),
     }
     store.import_catalog(&catalog(), now, false).await?;
-    let shop = Shop { account_id, client_id: "app_benchmark", secret: SECRET };
+    let shop = Shop { account_id, client_id: CLIENT_ID, secret: SECRET };
     store
         .create_app(&App {
             client_id: shop.client_id.to_owned(),
