@@ -8,8 +8,10 @@ mod codes;
 mod commands;
 mod crash;
 mod demo;
+mod logs;
 mod schedules;
 mod serve;
+mod web;
 
 #[expect(dead_code, reason = "shared with tests and benchmarks that use other parts of it")]
 #[path = "../support/smtp_sink.rs"]
