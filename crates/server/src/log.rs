@@ -24,7 +24,8 @@ const TOKEN_CHARACTERS: usize = 20;
 pub fn init(filter: &str, format: LogFormat) {
     // The settings have checked it.
     let filter: Targets = filter.parse().unwrap_or_default();
-    let others = Targets::new().with_default(LevelFilter::INFO).with_targets(OURS.map(|ours| (ours, LevelFilter::TRACE)));
+    let others =
+        Targets::new().with_default(LevelFilter::INFO).with_targets(OURS.map(|ours| (ours, LevelFilter::TRACE)));
     let registry = tracing_subscriber::registry().with(filter).with(others);
     // Colours only for eyes.
     let colours = std::io::stderr().is_terminal();

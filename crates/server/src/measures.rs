@@ -28,7 +28,10 @@ pub fn recorder() -> PrometheusHandle {
                 tracing::warn!("another recorder of metrics is installed already");
             }
             metrics::describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
-            metrics::describe_counter!(LET_GO, "Connections let go: others needed their places or memory, or their time was up.");
+            metrics::describe_counter!(
+                LET_GO,
+                "Connections let go: others needed their places or memory, or their time was up."
+            );
             metrics::describe_histogram!(SECONDS, "Seconds until a request was answered, by route.");
             handle
         })

@@ -47,8 +47,10 @@ const RISE_MIB: f64 = 384.0;
 
 /// What to measure.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  giftd-bench abuse\n  giftd-bench abuse --store postgres --only idle slow-heads --rounds 5\n\n\
-    Exit code 1: good clients kept less than 80 % of their rate, or the server's memory rose beyond its bound.")]
+#[command(
+    after_help = "Examples:\n  giftd-bench abuse\n  giftd-bench abuse --store postgres --only idle slow-heads --rounds 5\n\n\
+    Exit code 1: good clients kept less than 80 % of their rate, or the server's memory rose beyond its bound."
+)]
 pub struct Arguments {
     /// Where the orders are kept
     #[arg(long, value_enum, default_value_t = StoreKind::Sqlite)]
@@ -133,10 +135,16 @@ impl Abuse {
                 let a_minute = all as f64 / seconds * 60.0;
                 must(a_minute >= 100_000.0, format!("only {a_minute:.0} bad tokens a minute were tried"));
                 let refused = count("401") + count("429");
-                must(refused == all, format!("{} were answered neither 401 nor 429: {:?}", all - refused, reached.counts));
+                must(
+                    refused == all,
+                    format!("{} were answered neither 401 nor 429: {:?}", all - refused, reached.counts),
+                );
             }
             Self::LargeBodies => {
-                must(count("413") > 0 && count("413") == all, format!("bodies weren't answered 413 early: {:?}", reached.counts));
+                must(
+                    count("413") > 0 && count("413") == all,
+                    format!("bodies weren't answered 413 early: {:?}", reached.counts),
+                );
             }
             Self::LinkGuesses => {
                 let refused = count("404") + count("429");

@@ -315,7 +315,8 @@ mod tests {
     #[tokio::test]
     async fn large_bodies_are_read_like_small_ones() {
         for length in [10, limits::BODY_START_BYTES + 1] {
-            let body = JsonBody { bytes: format!(r#"{{"a":"{}"}}"#, "x".repeat(length)).into_bytes(), room: [None, None] };
+            let body =
+                JsonBody { bytes: format!(r#"{{"a":"{}"}}"#, "x".repeat(length)).into_bytes(), room: [None, None] };
             assert_eq!(body.read(|fields| fields.required_text("a")).await.expect("read").len(), length);
         }
     }

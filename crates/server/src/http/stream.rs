@@ -77,12 +77,13 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        if frame.is_pending() { self.place.body_is_awaited() } else { self.place.body_came() }
+        if frame.is_pending() {
+            self.place.body_is_awaited()
+        } else {
+            self.place.body_came()
+        }
         frame
     }
 

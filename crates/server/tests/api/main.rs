@@ -21,6 +21,7 @@ mod reward_links;
 mod rules;
 mod sandbox_clock;
 mod sandbox_mails;
+mod security;
 mod templates;
 mod test_email;
 mod tokens;

@@ -100,7 +100,9 @@ async fn whole_life(mut bed: Bed, format: &str) {
         let answer = bed.run(command);
         said.push_str(&format!("{}{}", answer.stdout, answer.stderr));
     }
-    said.push_str(&bed.refused(&["codes", "import", "--product", "nothing", &codes.display().to_string()], "NOT_FOUND"));
+    said.push_str(
+        &bed.refused(&["codes", "import", "--product", "nothing", &codes.display().to_string()], "NOT_FOUND"),
+    );
     bed.set("GIFTD_DATABASE_URL", &format!("postgres://giftd:{DATABASE_PASSWORD}@127.0.0.1:1/giftd"));
     said.push_str(&bed.refused(&["ledger", "verify"], "UNAVAILABLE"));
 
@@ -203,7 +205,8 @@ async fn go_wrong(process: &Process, client: &mut Client, app: &Credentials, sec
         json!({ALICE: "Quartermaine", "Zsofia": 1}).to_string(),
         json!({"idempotencyKey": ALICE, "recipients": [{"email": "Zsofia@", "amount": "Quartermaine"}]}).to_string(),
     ] {
-        let (status, _) = client.try_send(hyper::Method::POST, "/api/v1/orders/branded-cards", body).await.expect("an answer");
+        let (status, _) =
+            client.try_send(hyper::Method::POST, "/api/v1/orders/branded-cards", body).await.expect("an answer");
         assert_eq!(status, StatusCode::BAD_REQUEST);
     }
     for path in [format!("/api/v1/orders/{ALICE}"), format!("/api/v1/orders?searchKeyword={ALICE}&page=x")] {
