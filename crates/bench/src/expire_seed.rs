@@ -12,7 +12,7 @@ use giftd_domain::money::Money;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::SendTiming;
-use giftd_store::{Placed, SettleDelivery, Store, Work};
+use giftd_store::{Mails, Placed, SettleDelivery, Store};
 use indicatif::ProgressBar;
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
@@ -119,7 +119,7 @@ async fn deliver(store: &Arc<dyn Store>, sent: Timestamp, clock: &Clock, progres
     let lease = SignedDuration::from_hours(1);
     let limit = u32::try_from(limits::SETTLE_DELIVERIES)?;
     loop {
-        let claimed = store.claim_deliveries(Work::Everyone, sent, lease, limit).await?;
+        let claimed = store.claim_deliveries(Mails::All, sent, lease, limit).await?;
         if claimed.is_empty() {
             return Ok(());
         }

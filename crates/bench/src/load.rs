@@ -94,6 +94,11 @@ impl Outcome {
         }
     }
 
+    /// Counts an answer other than 201.
+    pub fn count(&mut self, text: String) {
+        *self.others.entry(text).or_default() += 1;
+    }
+
     /// Adds another caller's.
     pub fn add(&mut self, other: Self) -> Result<()> {
         self.acknowledged += other.acknowledged;
@@ -136,9 +141,9 @@ pub async fn run(targets: &[Target<'_>], body: &OrderBody, keys: Keys, pace: Pac
                 }
                 match caller.place(body.with_key(&keys.next(&clock))).await {
                     Ok((StatusCode::CREATED, _)) => outcome.acknowledge(sent, Instant::now(), counts_from, until),
-                    Ok((status, _)) => *outcome.others.entry(status.to_string()).or_default() += 1,
+                    Ok((status, _)) => outcome.count(status.to_string()),
                     Err(error) => {
-                        *outcome.others.entry(format!("{error:#}")).or_default() += 1;
+                        outcome.count(format!("{error:#}"));
                         return Ok(outcome);
                     }
                 }
@@ -149,7 +154,7 @@ pub async fn run(targets: &[Target<'_>], body: &OrderBody, keys: Keys, pace: Pac
 }
 
 /// All callers' outcomes together, once the last has ended.
-async fn total(mut working: JoinSet<Result<Outcome>>) -> Result<Outcome> {
+pub async fn total(mut working: JoinSet<Result<Outcome>>) -> Result<Outcome> {
     let mut total = Outcome::empty()?;
     while let Some(outcome) = working.join_next().await {
         total.add(outcome??)?;
@@ -159,7 +164,7 @@ async fn total(mut working: JoinSet<Result<Outcome>>) -> Result<Outcome> {
 
 /// One connection, kept alive.
 pub struct Caller {
-    sender: SendRequest<Full<Bytes>>,
+    sender: Sender,
     path: &'static str,
     authorization: HeaderValue,
     host: HeaderValue,
@@ -220,9 +225,16 @@ pub async fn token(address: SocketAddr, shop: &Shop) -> Result<String> {
     Ok(answer["access_token"].as_str().context("an answer without access_token")?.to_owned())
 }
 
+/// Sends requests over one connection.
+pub type Sender = SendRequest<Full<Bytes>>;
+
 /// A connection of its own.
-pub async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(address).await?;
+pub async fn connect(address: SocketAddr) -> Result<Sender> {
+    over(TcpStream::connect(address).await?).await
+}
+
+/// Over a connection that is open.
+pub async fn over(stream: TcpStream) -> Result<Sender> {
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Its errors are those of the requests.
@@ -230,8 +242,8 @@ pub async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
     Ok(sender)
 }
 
-/// One request and its whole answer.
-pub async fn ask(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
+/// Sends a request and waits for the whole answer.
+pub async fn ask(sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
     sender.ready().await?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();

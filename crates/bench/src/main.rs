@@ -1,8 +1,9 @@
 //! Measures giftd: how many orders it takes, beside the limit that HTTP sets and the plain way to do it,
 //! how fast a long history is paged, how fast mails go out and gifts expire, what a mix of all calls comes to,
-//! what several servers add, and what is left after faults. Starts what it needs, removes it at the end, and
-//! checks that the books agree with what was acknowledged.
+//! what several servers add, what is left after faults, and what abusers leave of the good clients' rate. Starts
+//! what it needs, removes it at the end, and checks that the books agree with what was acknowledged.
 
+mod abuse;
 mod bare_smtp;
 mod ceiling;
 mod databases;
@@ -60,6 +61,11 @@ enum Command {
     Mixed(mixed::Arguments),
     /// Orders a second of 1, 2 and 3 servers on one PostgreSQL, for many accounts and a hot one
     Nodes(nodes::Arguments),
+    /// Good clients beside slow, idle, guessing and greedy ones: what is left of their rate, and the server's memory
+    Abuse(abuse::Arguments),
+    /// The abuser of `abuse`, as a process of its own
+    #[command(hide = true)]
+    Abuser(abuse::attack::Arguments),
     /// The server that is measured, as a process of its own
     #[command(hide = true)]
     Server(server_process::Arguments),
@@ -86,6 +92,8 @@ fn run(command: Command) -> Result<bool> {
         Command::Expire(arguments) => many_threads()?.block_on(until_interrupted(expire::run(arguments))),
         Command::Mixed(arguments) => one_thread()?.block_on(until_interrupted(mixed::run(arguments))),
         Command::Nodes(arguments) => one_thread()?.block_on(until_interrupted(nodes::run(arguments))),
+        Command::Abuse(arguments) => one_thread()?.block_on(until_interrupted(abuse::run(arguments))),
+        Command::Abuser(arguments) => one_thread()?.block_on(abuse::attack::run(arguments)).map(|()| true),
         Command::Server(arguments) => many_threads()?.block_on(server_process::serve(arguments)).map(|()| true),
     }
 }

@@ -21,6 +21,9 @@ pub const GIFT: i64 = 25_00;
 /// Days ahead that orders are scheduled, so that no mail goes out while placing is measured.
 pub const SCHEDULED_DAYS: i64 = 30;
 
+/// The client id of the app of [`open`].
+pub const CLIENT_ID: &str = "app_benchmark";
+
 /// What is ordered.
 pub const PRODUCT: &str = "10042";
 const SECRET: &str = "a secret that only a benchmark may know";
@@ -44,7 +47,7 @@ pub struct Shop {
 /// Opens one in an empty database, at `now`: no order can be placed before.
 pub async fn open(store: &dyn Store, now: Timestamp, clock: &Clock) -> Result<Shop> {
     store.import_catalog(&catalog(), now, false).await?;
-    add(store, "app_benchmark".to_owned(), now, clock).await
+    add(store, CLIENT_ID.to_owned(), now, clock).await
 }
 
 /// Opens so many, of an organization each.

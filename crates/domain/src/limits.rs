@@ -3,10 +3,13 @@
 
 /// Bytes of a request body; more is 413.
 pub const BODY_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of request bodies that one node holds at once; more waits, then 503.
-pub const BODY_BYTES_IN_FLIGHT: usize = 96 * 1024 * 1024;
-/// Bytes of a body from which on it is parsed off the async threads.
-pub const BODY_BYTES_PARSED_INLINE: usize = 100 * 1024;
+/// Bytes of a body's start: an order of some 500 recipients. It has room of its own, and is parsed on the async threads
+/// where there is no more.
+pub const BODY_START_BYTES: usize = 100 * 1024;
+/// Bytes of bodies' starts that one node holds at once; more waits, then 503.
+pub const BODY_STARTS_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
+/// The same of what goes beyond a body's start.
+pub const BODY_RESTS_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
 /// Seconds that a client has to send its body.
 pub const BODY_SECONDS: u64 = 60;
 /// Seconds that a body waits for others to make room, before 503.
@@ -241,8 +244,17 @@ pub const CLOCK_SKEW_MILLISECONDS: i64 = 2_000;
 /// examples name, so that they work as printed on any account.
 pub const FIRST_TEMPLATE_ID: i64 = 12;
 
-/// Connections that one node has open; more wait until one is closed.
+/// Connections that one node has open; for more, some that have waited longest for their clients make room.
 pub const CONNECTIONS: usize = 8_192;
+/// Connections that make room at once.
+pub const CONNECTIONS_LET_GO: usize = 64;
+/// File handles that a node keeps for its databases, mails and files when the system allows too few for all
+/// [`CONNECTIONS`].
+pub const FILES_KEPT: usize = 512;
+/// Seconds that a client has to take its answer.
+pub const ANSWER_SECONDS: u64 = 120;
+/// Bytes of answers that clients of one node haven't taken; for more, some that have waited longest make room.
+pub const ANSWER_BYTES_IN_FLIGHT: usize = 128 * 1024 * 1024;
 /// Seconds that a client has to send a request's head; also how long a connection may be idle.
 pub const HEAD_SECONDS: u64 = 30;
 /// Seconds that requests under way may take to finish when the server stops.

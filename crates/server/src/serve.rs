@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
+use giftd_domain::limits;
 use giftd_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -123,7 +124,7 @@ pub async fn start_with(settings: Settings, clock: Clock, more: Router<Arc<Giftd
         async move { giftd.keep_fresh(stop).await }
     });
     let workers = Workers::start(Delivery { giftd: giftd.clone(), post, mail_from });
-    let http = HttpServer::start(listener, api::router_with(giftd.clone(), more), clock);
+    let http = HttpServer::start(listener, api::router_with(giftd.clone(), more), connections(), clock);
     tracing::info!(%address, database = %giftd.settings.database, "giftd serves");
     Ok(Running { address, giftd, http, workers, refreshing, stop, lock })
 }
@@ -143,6 +144,24 @@ impl Running {
         drop(lock);
         tracing::info!("stopped");
     }
+}
+
+/// How many connections this process may have open. The system often allows a process 1,024 file handles at first,
+/// and more when it asks.
+fn connections() -> usize {
+    let allowed = rlimit::increase_nofile_limit(rlimit::INFINITY).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the number of file handles can't be raised");
+        rlimit::Resource::NOFILE.get_soft().unwrap_or_default()
+    });
+    let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+    let connections = allowed.saturating_sub(limits::FILES_KEPT).max(allowed / 2).min(limits::CONNECTIONS);
+    if connections < limits::CONNECTIONS {
+        tracing::warn!(
+            "the system allows {allowed} file handles, so that only {connections} connections can be open at once              instead of {}: raise the hard limit (LimitNOFILE= of systemd, ulimit -Hn)",
+            limits::CONNECTIONS
+        );
+    }
+    connections
 }
 
 /// Where mails go and whom they come from.

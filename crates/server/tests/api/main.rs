@@ -22,6 +22,7 @@ mod reward_links;
 mod rules;
 mod sandbox_clock;
 mod sandbox_mails;
+mod security;
 mod templates;
 mod test_email;
 mod tokens;

@@ -10,9 +10,11 @@ mod commands;
 mod copy;
 mod crash;
 mod demo;
+mod logs;
 mod recipient;
 mod schedules;
 mod serve;
+mod web;
 
 #[expect(dead_code, reason = "shared with tests and benchmarks that use other parts of it")]
 #[path = "../support/smtp_sink.rs"]
