@@ -51,7 +51,9 @@ async fn all_gifts_of_an_address_are_sent_again_whatever_the_case() {
     bed.clock.advance(Duration::from_secs(60));
     let answer = resend(&bed, &order, &[entry("ALICE@example.com")]).await;
     assert_resent(&answer, &order, 2, &[]);
-    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.notified()).await.expect("the workers are woken");
+    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.due(giftd_store::Mails::Outgoing))
+        .await
+        .expect("the workers are woken");
     assert_eq!(now(&bed, &order).await["recipients"], before["recipients"], "as they were until they are sent");
     assert_eq!(bed.giftd.store.backlog(bed.clock.now()).await.expect("an answer").due, 2);
     bed.deliver(&["Alice@Example.com"]).await;

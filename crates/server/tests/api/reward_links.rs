@@ -62,7 +62,9 @@ async fn an_order_of_links_is_paid_at_once_and_has_nobodys_address() {
         assert_eq!((&recipient["amount"], text(recipient, "deliveryStatus")), (&json!(50.0), "PENDING"));
     }
     assert_eq!(bed.account().await.balances.pending, 15_000);
-    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.notified()).await.expect("the workers are woken");
+    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.due(giftd_store::Mails::Staying))
+        .await
+        .expect("the workers are woken");
     let listed = bed.get("/api/v1/orders?orderType=LINK").await;
     assert_eq!(listed.json["data"][0]["orderId"], order["orderId"]);
     assert!(!listed.text.contains("rewardLink"), "a summary has no links");

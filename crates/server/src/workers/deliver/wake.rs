@@ -23,7 +23,7 @@ impl Wake {
     }
 
     /// Returns once there are some; at once where there were since the last time.
-    pub(super) async fn due(&self, mails: Mails) {
+    pub async fn due(&self, mails: Mails) {
         match mails {
             Mails::Staying => self.staying.notified().await,
             Mails::All | Mails::Outgoing | Mails::Moving(_) => self.outgoing.notified().await,
