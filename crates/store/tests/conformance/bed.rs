@@ -129,6 +129,25 @@ impl Bed {
         }
     }
 
+    /// Executes a statement where no lock is in its way, else says so.
+    pub async fn try_at_once(&self, sql: &str) -> Result<(), String> {
+        match self.database {
+            Database::Sqlite => {
+                let sqlite = self.sqlite();
+                sqlite.busy_timeout(Duration::ZERO).expect("no wait");
+                sqlite.execute_batch(sql).map_err(|error| error.to_string())
+            }
+            Database::Postgres => {
+                let client = connect(&self.url).await;
+                client.batch_execute("SET lock_timeout = '50ms'").await.expect("a setting");
+                let done = client.batch_execute(sql).await;
+                done.map_err(|error| {
+                    error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned())
+                })
+            }
+        }
+    }
+
     /// The one integer that a query finds.
     pub async fn number(&self, sql: &str) -> i64 {
         match self.database {
