@@ -5,6 +5,7 @@
 mod ceiling;
 mod databases;
 mod history;
+mod history_placing;
 mod history_plain;
 mod history_seed;
 mod load;
@@ -35,7 +36,7 @@ struct Arguments {
 enum Command {
     /// Orders a second over HTTP, beside the HTTP ceiling and the plain way
     Place(place::Arguments),
-    /// How fast the pages of a long history are, beside COUNT(*) and OFFSET
+    /// How fast the pages of a long history are, beside COUNT(*) and OFFSET, and placing into it
     History(history::Arguments),
     /// The server that `place` measures, as a process of its own
     #[command(hide = true)]

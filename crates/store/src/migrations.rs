@@ -22,6 +22,11 @@ pub(crate) const ALL: &[Migration] = &[
         sqlite: include_str!("../migrations/0002_life.sqlite.sql"),
         postgres: include_str!("../migrations/0002_life.postgres.sql"),
     },
+    Migration {
+        number: 5,
+        sqlite: include_str!("../migrations/0005_totals.sqlite.sql"),
+        postgres: include_str!("../migrations/0005_totals.postgres.sql"),
+    },
 ];
 
 /// The number of the last step.
