@@ -86,7 +86,10 @@ async fn place(store: &Arc<dyn Store>, account: AccountId, orders: u64, clock: &
         placing.spawn(async move {
             for index in (caller..orders).step_by(AT_ONCE) {
                 let seed = Seed { account, orders, now: clock.now() };
-                match store.place_order(seed.ahead_of_now(index, Keys::TimeOrdered.next(&clock), clock.entropy())).await? {
+                match store
+                    .place_order(seed.ahead_of_now(index, Keys::TimeOrdered.next(&clock), clock.entropy()))
+                    .await?
+                {
                     Placed::New(_) => {}
                     other => bail!("an order isn't placed: {other:?}"),
                 }

@@ -118,7 +118,7 @@ mod tests {
     use crate::history::Span;
 
     fn day(number: i64) -> IdRange {
-        Span(20_261_100 + number).ids()
+        Span(number.saturating_add(20_261_100)).ids()
     }
 
     #[test]
@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn the_way_to_a_page_is_the_one_that_reads_least() {
         let ids = Span::ALL.ids();
-        let way = |all, of_kinds, matching, page| Way::of(ids, all, of_kinds, matching, PageRequest { page, page_size: 20 });
+        let way =
+            |all, of_kinds, matching, page| Way::of(ids, all, of_kinds, matching, PageRequest { page, page_size: 20 });
         let pass = |skip, newest_first| Way::Pass(Slice { ids, skip, take: 20, newest_first });
         // Half of a million match.
         assert_eq!(way(1_000_000, 500_000, 500_000, 1), pass(0, true));

@@ -180,7 +180,10 @@ mod tests {
             (202402, "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
         ] {
             let (first, end) = Span(span).ids();
-            assert_eq!((first.created_at().to_string(), end.created_at().to_string()), (first_at.into(), end_at.into()));
+            assert_eq!(
+                (first.created_at().to_string(), end.created_at().to_string()),
+                (first_at.into(), end_at.into())
+            );
         }
         let last = "2026-11-22T23:59:59.999Z".parse().expect("an instant");
         assert!(TimeId::next(None, last, u128::MAX).expect("an id") < Span(20261122).ids().1);

@@ -241,8 +241,7 @@ impl Selection<'_> {
         let last = offset.saturating_add(size);
         let (first, end) = self.days.ids();
         let (first, end) = (uuid(first), uuid(end));
-        let mut parameters: Parameters<'_> =
-            vec![&self.account, &first, &end, &offset, &size, &kinds.numbers, &last];
+        let mut parameters: Parameters<'_> = vec![&self.account, &first, &end, &offset, &size, &kinds.numbers, &last];
         let conditions = self.of_status(&mut parameters);
         // Kind by kind in the index's order, and of each no more than the page can need.
         let sql = format!(

@@ -158,11 +158,7 @@ impl Selection<'_> {
     }
 
     /// Orders of all kinds in a state, in each span of a range, newest first.
-    fn totals(
-        &self,
-        status: Option<OrderStatus>,
-        spans: RangeInclusive<Span>,
-    ) -> Result<Vec<(Span, u64)>, StoreError> {
+    fn totals(&self, status: Option<OrderStatus>, spans: RangeInclusive<Span>) -> Result<Vec<(Span, u64)>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT span, SUM(n) FROM order_totals
              WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 AND (?4 IS NULL OR status = ?4)
@@ -289,8 +285,7 @@ impl Selection<'_> {
             "SELECT kind_id, {columns}, order_id FROM orders INDEXED BY {index}
              WHERE account_id = ?1 AND order_id >= ?2 AND order_id < ?3 AND {condition} ORDER BY order_id {direction}"
         ))?;
-        let mut rows =
-            statement.query(params![self.account.0, Column(first), Column(end), self.status.map(name)])?;
+        let mut rows = statement.query(params![self.account.0, Column(first), Column(end), self.status.map(name)])?;
         let is_wanted = |kind: i64| kinds.is_none_or(|kinds| kinds.contains(kind));
         let (mut passed, mut matching) = (0, 0);
         let until = slice.skip.saturating_add(slice.take);
