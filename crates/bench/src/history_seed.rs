@@ -149,6 +149,12 @@ impl Seed {
         }
     }
 
+    /// An order of now, scheduled ahead, under another key.
+    pub fn ahead_of_now(&self, index: u64, key: String, entropy: u128) -> PlaceOrder {
+        let order = self.order(index, entropy);
+        PlaceOrder { idempotency_key: key, timing: self.ahead(), now: self.now, ..order }
+    }
+
     fn placed_at(&self, index: u64) -> Timestamp {
         let year = SignedDuration::from_hours(24 * DAYS);
         let part = (index + 1) as f64 / self.orders as f64;

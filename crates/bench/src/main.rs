@@ -13,6 +13,7 @@ mod expire_plain;
 mod expire_seed;
 mod faults;
 mod history;
+mod history_placing;
 mod history_plain;
 mod history_seed;
 mod load;
@@ -49,7 +50,7 @@ struct Arguments {
 enum Command {
     /// Orders a second over HTTP, beside the HTTP ceiling and the plain way
     Place(place::Arguments),
-    /// How fast the pages of a long history are, beside COUNT(*) and OFFSET
+    /// How fast the pages of a long history are, beside COUNT(*) and OFFSET, and placing into it
     History(history::Arguments),
     /// What is left when servers, databases, disks and mail servers fail under load: nothing may be lost or doubled
     Faults(faults::Arguments),

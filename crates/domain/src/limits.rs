@@ -224,8 +224,10 @@ pub const GIFTS_QUEUED: usize = 100_000;
 pub const GROUP_ORDERS: usize = 512;
 /// Gifts that share one commit, unless a single order has more.
 pub const GROUP_GIFTS: usize = 2_000;
-/// Matching orders up to which their ids are gathered from an index instead of walking the days.
+/// Orders of the wanted kinds up to which all their ids are gathered from an index.
 pub const HISTORY_GATHERED: u64 = 20_000;
+/// Orders of any kind that are passed over in search of some kinds before the counts are asked where they are.
+pub const HISTORY_PASSED: u64 = 50_000;
 
 /// Deliveries that one claim takes.
 pub const CLAIM_DELIVERIES: u32 = 200;

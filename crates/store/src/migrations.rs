@@ -32,6 +32,11 @@ pub(crate) const ALL: &[Migration] = &[
         sqlite: include_str!("../migrations/0004_mails_that_stay.sqlite.sql"),
         postgres: include_str!("../migrations/0004_mails_that_stay.postgres.sql"),
     },
+    Migration {
+        number: 5,
+        sqlite: include_str!("../migrations/0005_totals.sqlite.sql"),
+        postgres: include_str!("../migrations/0005_totals.postgres.sql"),
+    },
 ];
 
 /// The number of the last step.

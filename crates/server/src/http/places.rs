@@ -121,9 +121,9 @@ impl Places {
 
     /// Lets go whose clients don't take their answers in time. To be called now and then.
     pub fn let_slow_readers_go(&self) {
-        let oldest = self.0.now().saturating_sub(limits::ANSWER_SECONDS.saturating_mul(1_000));
+        let (now, allowed) = (self.0.now(), limits::ANSWER_SECONDS.saturating_mul(1_000));
         let held = self.0.held();
-        let slow = |held: &&Held| held.untaken() > 0 && held.since() <= oldest;
+        let slow = |held: &&Held| held.untaken() > 0 && now.saturating_sub(held.since()) >= allowed;
         let_go(held.values().map(Arc::as_ref).filter(slow), Why::Time);
     }
 }
