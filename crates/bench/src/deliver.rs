@@ -84,6 +84,7 @@ impl Named for Row {
 const RATE: &str = "mails_per_second";
 const FIRST_MAIL: &str = "first_mail_ms";
 const AFTER_LAST: &str = "complete_after_last_mail_ms";
+const A_SETTLEMENT: &str = "mails_a_settlement";
 const ANSWERED: &str = "order_answered_ms";
 
 /// Measures and prints. Returns whether all checks passed.
@@ -132,7 +133,8 @@ impl Bench {
         let settings = [("GIFTD_SMTP_URL", sink.url()), ("GIFTD_MAIL_CONCURRENCY", connections.to_string())];
         let server = ServerProcess::start_set(&database, &settings).await?;
         let token = load::token(server.address, &shop).await?;
-        let mut caller = Caller::connect(Target { address: server.address, path: PATH, token: &token }).await?;
+        let target = Target { address: server.address, path: PATH, token: &token };
+        let mut caller = Caller::connect(target).await?;
         let body = OrderBody::immediate(recipients);
         let bodies: Vec<String> = (0..orders).map(|_| body.with_key(&Keys::TimeOrdered.next(&self.clock))).collect();
 
@@ -157,7 +159,7 @@ impl Bench {
         let (placed, taken) = tokio::join!(placing, timeout(patience, taking));
         let (placed, (first, last)) =
             (placed?, taken.with_context(|| format!("{} of {} mails came", sink.count(), self.mails()))?);
-        timeout(SETTLED_WITHIN, complete(&mut caller, orders, &self.clock))
+        timeout(SETTLED_WITHIN, complete(target, orders, &self.clock))
             .await
             .context("the orders aren't COMPLETE")??;
         let complete = begun.elapsed();
@@ -175,7 +177,10 @@ impl Bench {
             ));
         }
         let store = giftd_store::open(&database.url, limits::GROUP_ORDERS).await?;
-        failures.extend(store.verify_ledger().await?.differences);
+        let books = store.verify_ledger().await?;
+        failures.extend(books.differences);
+        // Two accounts begin with an entry; an order has one, and then one for each settlement of its mails.
+        let settlements = books.entries.saturating_sub(2 + orders);
         let account = store.account(shop.account_id).await?.context("the account is gone")?;
         let issued = i64::try_from(self.mails())? * GIFT;
         if (account.balances.pending, account.balances.issued) != (0, issued) {
@@ -191,6 +196,7 @@ impl Bench {
                 (ANSWERED, milliseconds(placed)),
                 (FIRST_MAIL, milliseconds(first)),
                 (AFTER_LAST, milliseconds(complete.saturating_sub(last))),
+                (A_SETTLEMENT, self.mails() as f64 / settlements as f64),
             ]),
             usage,
             failures,
@@ -220,6 +226,7 @@ impl Bench {
                 turns.cell(row, ANSWERED, 0),
                 turns.cell(row, FIRST_MAIL, 0),
                 turns.cell(row, AFTER_LAST, 0),
+                turns.cell(row, A_SETTLEMENT, 1),
             ];
             cells.extend(turns.usage_cells(row));
             cells
@@ -231,6 +238,7 @@ impl Bench {
             "order answered, ms",
             "first mail, ms",
             "last mail to COMPLETE, ms",
+            "mails a settlement",
             "server cores",
             "foreign CPU",
         ];
@@ -270,7 +278,9 @@ impl Bench {
 }
 
 /// Waits until so many orders are COMPLETE.
-async fn complete(caller: &mut Caller, orders: u64, clock: &Clock) -> Result<()> {
+async fn complete(target: Target<'_>, orders: u64, clock: &Clock) -> Result<()> {
+    // The connection that placed them has been idle for long, perhaps for too long.
+    let mut caller = Caller::connect(target).await?;
     loop {
         let (status, page) = caller.get("/api/v1/orders?status=COMPLETE&pageSize=1").await?;
         let page: Value = serde_json::from_slice(&page).with_context(|| format!("a history answered {status}"))?;
