@@ -171,7 +171,7 @@ async fn place_and_redeem(process: &Process, client: &mut Client, sink: &SmtpSin
     assert!(code.text.contains(CODE) && code.text.contains(PIN), "{}", code.text);
 
     // A used verification, a form that isn't ours, and a link that is no good any more.
-    assert!(browser.submit(&asked, &verify, &[]).await.status >= 400);
+    assert!(Browser::new(process.address).submit(&asked, &verify, &[]).await.status >= 400);
     let forged = Answer { text: first.text.replace(&first.hidden("csrf"), "forged"), ..first };
     assert_eq!(browser.submit(&forged, &format!("{page}/verification"), &[]).await.status, 403);
     let alice = json!({"recipients": [{"email": MOVED, "updatedEmail": ALICE}]});
