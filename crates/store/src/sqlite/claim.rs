@@ -253,7 +253,7 @@ mod tests {
             (verifications, "SEARCH mails USING COVERING INDEX mails_verifications (run_at<?)"),
             (others, "SEARCH mails USING COVERING INDEX mails_by_run_at (run_at<?)"),
             (outgoing, "SEARCH mails USING INDEX mails_by_run_at (run_at<?)"),
-            (staying, "SEARCH mails USING INDEX mails_staying (run_at<?)"),
+            (staying, "SEARCH mails USING COVERING INDEX mails_staying (run_at<?)"),
             (LOOK_OF_ACCOUNT.to_owned(), "SEARCH mails USING PRIMARY KEY (account_id=?)"),
         ] {
             let mut statement =

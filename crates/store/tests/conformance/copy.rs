@@ -14,11 +14,9 @@ use giftd_domain::orders::{CardType, EmailSetting, OrderStatus};
 use giftd_store::{Copied, CopyError, CopyProgress, Placed, StoreError, copy};
 use jiff::SignedDuration;
 use rusqlite::types::Value;
-use tokio::runtime::Handle;
-use tokio::task::block_in_place;
 
 use crate::bed::Database::{Postgres, Sqlite};
-use crate::bed::{Bed, on_two};
+use crate::bed::{Bed, on_two, runtime};
 use crate::world::{
     A_MONTH, World, account_of, after, again, choosing, code, costing, failed, gift_key, now, redeeming, resending,
     retry, scheduled, sent,
@@ -307,7 +305,9 @@ async fn nobody_writes_to_the_source_while_it_is_copied_and_all_read(from: Bed, 
             && tried.get() < 3
         {
             let look = async { (from.try_at_once(change).await, from.number("SELECT COUNT(*) FROM orders").await) };
-            let (written, orders) = block_in_place(|| Handle::current().block_on(look));
+            // On a thread of its own: waiting here would take the wake-ups of the copy, which waits on this one.
+            let looked = std::thread::scope(|scope| scope.spawn(|| runtime().block_on(look)).join());
+            let (written, orders) = looked.expect("the look ends well");
             let refusal = written.expect_err("the copy would not have it");
             assert!(refusal.contains("lock"), "{refusal}");
             assert_eq!(orders, 6);
