@@ -84,18 +84,19 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// One connection, until both its ends have closed or it is cut.
-async fn lead(client: TcpStream, target: SocketAddr, mut state: watch::Receiver<Wire>) -> std::io::Result<()> {
+async fn lead(mut client: TcpStream, target: SocketAddr, mut state: watch::Receiver<Wire>) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     let (forth, back) = (state.clone(), state.clone());
     if state.wait_for(|wire| *wire != Wire::Stalled).await.is_ok_and(|wire| *wire == Wire::Cut) {
         return client.set_zero_linger();
     }
-    let server = TcpStream::connect(target).await?;
+    let mut server = TcpStream::connect(target).await?;
     server.set_nodelay(true)?;
     // Whoever is dropped with it resets its connection instead of closing it in order.
     client.set_zero_linger()?;
     server.set_zero_linger()?;
-    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    // Halves of their own would take leave in order when they are dropped.
+    let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
     tokio::select! {
         (sent, received) = async { tokio::join!(pass(from_client, to_server, forth), pass(from_server, to_client, back)) } => sent.and(received),
         _ = state.wait_for(|wire| *wire == Wire::Cut) => Ok(()),

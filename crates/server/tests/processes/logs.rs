@@ -145,6 +145,8 @@ async fn place_and_redeem(process: &Process, client: &mut Client, sink: &SmtpSin
     let old = sink.mails().iter().find_map(|mail| link(&mail.data)).expect("a link");
     secrets.add("a link", token_of(&old));
 
+    // What the relay has taken is settled a moment later.
+    until(client, &order, |order| order["data"]["recipients"][0]["deliveryStatus"] == "SENT").await;
     let moved = json!({"recipients": [{"email": ALICE, "updatedEmail": MOVED}]});
     let path = format!("/api/v1/orders/{order}/resend");
     assert_eq!(post(client, &path, &moved).await.0, StatusCode::OK);
@@ -179,15 +181,21 @@ async fn place_and_redeem(process: &Process, client: &mut Client, sink: &SmtpSin
     browser.get(&format!("{page}x")).await;
     browser.get(&format!("{page}/codes/zsofia.elsewhere@example.org?secret={CODE}")).await;
 
+    let reward = until(client, &reward, |order| order["data"]["recipients"][0]["rewardLink"].is_string()).await;
+    let link = reward["data"]["recipients"][0]["rewardLink"].as_str().expect("a link");
+    secrets.add("a reward link", token_of(link));
+    let path = link.split_once("/r/").map(|(_, token)| format!("/r/{token}")).expect("a path");
+    assert_eq!(browser.get(&path).await.status, 200);
+}
+
+/// The order, once it is as it is wanted.
+async fn until(client: &mut Client, order: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let clock = Clock::system();
     let begun = clock.elapsed();
     loop {
-        let order = client.get(&format!("/api/v1/orders/{reward}")).await;
-        if let Some(link) = order["data"]["recipients"][0]["rewardLink"].as_str() {
-            secrets.add("a reward link", token_of(link));
-            let path = link.split_once("/r/").map(|(_, token)| format!("/r/{token}")).expect("a path");
-            assert_eq!(browser.get(&path).await.status, 200);
-            break;
+        let order = client.get(&format!("/api/v1/orders/{order}")).await;
+        if is_so(&order) {
+            return order;
         }
         assert!(clock.elapsed() - begun < DEADLINE, "{order:#}");
         clock.sleep(std::time::Duration::from_millis(50)).await;
