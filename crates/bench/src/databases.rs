@@ -65,6 +65,11 @@ impl Databases {
         self.folder.path()
     }
 
+    /// The process that all of the cluster descend from, where there is one.
+    pub fn cluster_pid(&self) -> Option<u32> {
+        self.cluster.as_ref().map(|cluster| cluster.pid)
+    }
+
     /// What keeps them, for the report.
     pub fn engine(&self) -> String {
         match &self.cluster {
@@ -75,16 +80,35 @@ impl Databases {
 
     /// An empty one.
     pub async fn create(&self) -> Result<Database> {
+        let database = self.named()?;
+        self.administer(&[&format!("CREATE DATABASE {}", database.name)]).await?;
+        Ok(database)
+    }
+
+    /// A copy of one that nobody has open, on the disk when this returns.
+    pub async fn copy(&self, of: &Database) -> Result<Database> {
+        let database = self.named()?;
+        match (of.url.strip_prefix("sqlite:"), database.url.strip_prefix("sqlite:")) {
+            (Some(from), Some(to)) => {
+                fs::copy(from, to)?;
+                fs::File::open(to)?.sync_all()?;
+            }
+            _ => {
+                let create = format!("CREATE DATABASE {} TEMPLATE {}", database.name, of.name);
+                self.administer(&[&create, "CHECKPOINT"]).await?;
+            }
+        }
+        Ok(database)
+    }
+
+    fn named(&self) -> Result<Database> {
         self.made.set(self.made.get() + 1);
         let name = format!("bench_{}", self.made.get());
         let folder = self.folder.path().join(&name);
         fs::create_dir(&folder)?;
         let url = match &self.cluster {
             None => format!("sqlite:{}", folder.join("giftd.db").display()),
-            Some(cluster) => {
-                self.administer(&[&format!("CREATE DATABASE {name}")]).await?;
-                cluster.url(&name)
-            }
+            Some(cluster) => cluster.url(&name),
         };
         Ok(Database { url, folder, name })
     }

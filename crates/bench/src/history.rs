@@ -1,4 +1,5 @@
-//! `history`: how fast the pages of one account's long history are, beside the plain way on the same data.
+//! `history`: how fast the pages of one account's long history are, beside the plain way on the same data, and
+//! placing into it, beside a short one.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::databases::{Databases, StoreKind};
+use crate::history_placing::{self, AT_ONCE, Placing, SHORT, TURNS};
 use crate::history_plain::Plain;
 use crate::history_seed::{self, KEYWORD_LITTLE, KEYWORD_MUCH, KEYWORD_NOTHING, KEYWORD_TENTH, Seed};
 use crate::machine::{self, Meter, Usage};
@@ -30,7 +32,7 @@ const ASKED: u32 = 300;
 const PLAIN_ASKED: u32 = 60;
 const PLAIN_TIME: Duration = Duration::from_secs(3);
 /// And at least.
-const PLAIN_ASKED_AT_LEAST: u32 = 5;
+const PLAIN_ASKED_AT_LEAST: u32 = 3;
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -86,24 +88,26 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
     let seeded = began.elapsed();
     let plain = Plain::open(&database).await?;
 
-    let meter = Meter::start(None, databases.cluster.as_ref().map(|cluster| cluster.pid))?;
+    let meter = Meter::start(None, databases.cluster_pid())?;
     let mut measured = Vec::new();
     let today = TimeZone::UTC.to_datetime(now).date();
     for (title, filter) in filters(arguments.orders, today) {
         progress.set_message(title.clone());
         measured.extend(ask(store.as_ref(), &plain, account, &title, &filter, arguments.page_size).await?);
     }
+    let placing = history_placing::measure(&databases, (&store, account), &clock, &progress).await?;
     let usage = meter.stop().await?;
     progress.set_message("verifying");
     let mut failures: Vec<String> = measured.iter().filter_map(|measured| measured.failure.clone()).collect();
     let books = store.verify_ledger().await?;
     failures.extend(books.differences);
-    if books.orders != arguments.orders {
-        failures.push(format!("{} orders were placed, {} are in the database", arguments.orders, books.orders));
+    let placed = arguments.orders + placing.placed;
+    if books.orders != placed {
+        failures.push(format!("{placed} orders were placed, {} are in the database", books.orders));
     }
     progress.finish_and_clear();
 
-    let report = Report { engine: databases.engine(), arguments, machine, seeded, measured, usage, failures };
+    let report = Report { engine: databases.engine(), arguments, machine, seeded, measured, placing, usage, failures };
     if report.arguments.json {
         println!("{:#}", report.json());
     } else {
@@ -133,12 +137,13 @@ fn filters(orders: u64, today: Date) -> Vec<(String, OrderFilter)> {
         ("keyword, 25 orders", keyword(KEYWORD_LITTLE)),
         ("keyword, none", keyword(KEYWORD_NOTHING)),
         ("cardType and a quarter", OrderFilter { card_type: Some(CardType::ChoiceCard), days: quarter, ..none() }),
+        ("keyword, a tenth, and a quarter", OrderFilter { days: quarter, ..keyword(KEYWORD_TENTH) }),
         ("status COMPLETE and keyword", OrderFilter { status: Some(OrderStatus::Complete), ..keyword(KEYWORD_TENTH) }),
     ];
     filters.into_iter().map(|(title, filter)| (title.to_owned(), filter)).collect()
 }
 
-/// The first page, page 1,000 where no filter makes it worth looking at, and the deepest.
+/// The first page, page 1,000, the one in the middle, farthest from both ends, and the deepest.
 async fn ask(
     store: &dyn Store,
     plain: &Plain,
@@ -150,10 +155,8 @@ async fn ask(
     let first = PageRequest { page: 1, page_size };
     let total = store.orders_page(account, filter, first).await?.total;
     let deepest = u32::try_from(first.pages(total))?.max(1);
-    let mut pages = vec![1, deepest];
-    if *filter == OrderFilter::default() {
-        pages.insert(1, 1_000.min(deepest));
-    }
+    let mut pages = vec![1, 1_000.min(deepest), deepest.div_ceil(2), deepest];
+    pages.sort_unstable();
     pages.dedup();
     let mut measured = Vec::new();
     for page in pages {
@@ -212,6 +215,7 @@ struct Report {
     machine: String,
     seeded: Duration,
     measured: Vec<Measured>,
+    placing: Placing,
     usage: Usage,
     failures: Vec<String>,
 }
@@ -243,6 +247,13 @@ impl Report {
             String::new(),
             report::table(&header, rows).to_string(),
             String::new(),
+            format!(
+                "placing, {AT_ONCE} at once under UUIDv7 keys, without HTTP, {TURNS} turns of {} orders each (least–most):",
+                number(history_placing::ORDERS as f64, 0),
+            ),
+            String::new(),
+            report::table(&["orders before", "orders/s", "slower"], self.placing_rows()).to_string(),
+            String::new(),
         ];
         if self.usage.is_noisy() {
             lines.push(format!("NOISY: others took more than {:.0} % of the CPU", 100.0 * machine::NOISY));
@@ -254,6 +265,18 @@ impl Report {
         }
         lines.extend(self.failures.iter().map(|failure| format!("CHECK FAILED: {failure}")));
         lines.join("\n")
+    }
+
+    fn placing_rows(&self) -> [Vec<String>; 2] {
+        let Placing { short, long, .. } = &self.placing;
+        [
+            vec![number(SHORT as f64, 0), short.text(0), String::new()],
+            vec![
+                number(self.arguments.orders as f64, 0),
+                long.text(0),
+                format!("{:.0} %", 100.0 * self.placing.slower()),
+            ],
+        ]
     }
 
     fn json(&self) -> Value {
@@ -275,6 +298,11 @@ impl Report {
             "page_size": self.arguments.page_size,
             "seeded_seconds": rounded(self.seeded.as_secs_f64()),
             "pages": self.measured.iter().map(page).collect::<Vec<_>>(),
+            "placing": {
+                "orders_per_second_at_1000": rounded(self.placing.short.median),
+                "orders_per_second": rounded(self.placing.long.median),
+                "slower": rounded(self.placing.slower()),
+            },
             "foreign_cpu_share": self.usage.foreign_share.map(rounded),
             "noisy": self.usage.is_noisy(),
             "failures": self.failures,

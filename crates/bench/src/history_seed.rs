@@ -12,7 +12,7 @@ use giftd_domain::money::{Currency, Money};
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::{Schedule, SendTiming};
-use giftd_store::{Placed, SettleDelivery, Store, StoreError, Work};
+use giftd_store::{Mails, Placed, SettleDelivery, Store, StoreError};
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan as _};
@@ -149,6 +149,12 @@ impl Seed {
         }
     }
 
+    /// An order of now, scheduled ahead, under another key.
+    pub fn ahead_of_now(&self, index: u64, key: String, entropy: u128) -> PlaceOrder {
+        let order = self.order(index, entropy);
+        PlaceOrder { idempotency_key: key, timing: self.ahead(), now: self.now, ..order }
+    }
+
     fn placed_at(&self, index: u64) -> Timestamp {
         let year = SignedDuration::from_hours(24 * DAYS);
         let part = (index + 1) as f64 / self.orders as f64;
@@ -166,7 +172,7 @@ impl Seed {
         let lease = SignedDuration::from_hours(24);
         let mut in_hand: Vec<ClaimedDelivery> = Vec::new();
         loop {
-            let claimed = store.claim_deliveries(Work::Everyone, self.now, lease, limits::CLAIM_DELIVERIES * 4).await?;
+            let claimed = store.claim_deliveries(Mails::All, self.now, lease, limits::CLAIM_DELIVERIES * 4).await?;
             let is_last = claimed.is_empty();
             in_hand.extend(claimed);
             while in_hand.len() >= IN_PROGRESS + limits::SETTLE_DELIVERIES || is_last && in_hand.len() > IN_PROGRESS {

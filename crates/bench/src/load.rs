@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -79,6 +79,11 @@ impl Outcome {
         Ok(Self { acknowledged: 0, in_time: 0, others: BTreeMap::new(), latencies })
     }
 
+    /// A part of the latencies, in milliseconds.
+    pub fn milliseconds(&self, quantile: f64) -> f64 {
+        self.latencies.value_at_quantile(quantile) as f64 / 1_000.0
+    }
+
     /// Counts an acknowledged order.
     pub fn acknowledge(&mut self, sent: Instant, answered: Instant, counts_from: Instant, until: Instant) {
         self.acknowledged += 1;
@@ -87,6 +92,11 @@ impl Outcome {
             let microseconds = u64::try_from((answered - sent).as_micros()).unwrap_or(u64::MAX);
             self.latencies.saturating_record(microseconds);
         }
+    }
+
+    /// Counts an answer other than 201.
+    pub fn count(&mut self, text: String) {
+        *self.others.entry(text).or_default() += 1;
     }
 
     /// Adds another caller's.
@@ -111,10 +121,10 @@ pub struct Target<'a> {
     pub token: &'a str,
 }
 
-/// Places orders over HTTP.
-pub async fn run(target: Target<'_>, body: &OrderBody, keys: Keys, pace: Pace, clock: &Clock) -> Result<Outcome> {
+/// Places orders over HTTP; the callers take the targets in turn.
+pub async fn run(targets: &[Target<'_>], body: &OrderBody, keys: Keys, pace: Pace, clock: &Clock) -> Result<Outcome> {
     let mut callers = Vec::new();
-    for _ in 0..pace.connections {
+    for &target in targets.iter().cycle().take(usize::try_from(pace.connections)?) {
         callers.push(Caller::connect(target).await?);
     }
     let body = Arc::new(body.clone());
@@ -131,9 +141,9 @@ pub async fn run(target: Target<'_>, body: &OrderBody, keys: Keys, pace: Pace, c
                 }
                 match caller.place(body.with_key(&keys.next(&clock))).await {
                     Ok((StatusCode::CREATED, _)) => outcome.acknowledge(sent, Instant::now(), counts_from, until),
-                    Ok((status, _)) => *outcome.others.entry(status.to_string()).or_default() += 1,
+                    Ok((status, _)) => outcome.count(status.to_string()),
                     Err(error) => {
-                        *outcome.others.entry(format!("{error:#}")).or_default() += 1;
+                        outcome.count(format!("{error:#}"));
                         return Ok(outcome);
                     }
                 }
@@ -144,7 +154,7 @@ pub async fn run(target: Target<'_>, body: &OrderBody, keys: Keys, pace: Pace, c
 }
 
 /// All callers' outcomes together, once the last has ended.
-async fn total(mut working: JoinSet<Result<Outcome>>) -> Result<Outcome> {
+pub async fn total(mut working: JoinSet<Result<Outcome>>) -> Result<Outcome> {
     let mut total = Outcome::empty()?;
     while let Some(outcome) = working.join_next().await {
         total.add(outcome??)?;
@@ -154,7 +164,7 @@ async fn total(mut working: JoinSet<Result<Outcome>>) -> Result<Outcome> {
 
 /// One connection, kept alive.
 pub struct Caller {
-    sender: SendRequest<Full<Bytes>>,
+    sender: Sender,
     path: &'static str,
     authorization: HeaderValue,
     host: HeaderValue,
@@ -173,12 +183,25 @@ impl Caller {
 
     /// Places one order and waits for the whole answer.
     pub async fn place(&mut self, body: String) -> Result<(StatusCode, Bytes)> {
-        let request = Request::post(self.path)
+        self.ask(Method::POST, self.path, Some(body)).await
+    }
+
+    /// Asks for a page and waits for the whole answer.
+    pub async fn get(&mut self, path: &str) -> Result<(StatusCode, Bytes)> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// The same of any request.
+    pub async fn ask(&mut self, method: Method, path: &str, body: Option<String>) -> Result<(StatusCode, Bytes)> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(HOST, &self.host)
-            .header(AUTHORIZATION, &self.authorization)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(Full::new(Bytes::from(body)))?;
-        ask(&mut self.sender, request).await
+            .header(AUTHORIZATION, &self.authorization);
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        ask(&mut self.sender, request.body(Full::new(Bytes::from(body.unwrap_or_default())))?).await
     }
 }
 
@@ -202,8 +225,16 @@ pub async fn token(address: SocketAddr, shop: &Shop) -> Result<String> {
     Ok(answer["access_token"].as_str().context("an answer without access_token")?.to_owned())
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(address).await?;
+/// Sends requests over one connection.
+pub type Sender = SendRequest<Full<Bytes>>;
+
+/// A connection of its own.
+pub async fn connect(address: SocketAddr) -> Result<Sender> {
+    over(TcpStream::connect(address).await?).await
+}
+
+/// Over a connection that is open.
+pub async fn over(stream: TcpStream) -> Result<Sender> {
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Its errors are those of the requests.
@@ -211,7 +242,8 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
     Ok(sender)
 }
 
-async fn ask(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
+/// Sends a request and waits for the whole answer.
+pub async fn ask(sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
     sender.ready().await?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();

@@ -67,11 +67,11 @@ pub fn resident_mib(pid: u32) -> Result<f64> {
 /// What was used between two moments.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// The server's CPU time: 1 is one core all the time.
+    /// The servers' CPU time: 1 is one core all the time.
     pub server_cores: f64,
     /// The load generator's, in the same unit.
     pub generator_cores: f64,
-    /// The most that was resident of the server, in MiB; 0 where there is no server.
+    /// The most that was resident of the servers together, in MiB; 0 where there is none.
     pub server_peak_mib: f64,
     /// Part of the machine's CPU time that went to neither the benchmark nor what it started nor the
     /// kernel; none where the system doesn't tell.
@@ -89,22 +89,24 @@ impl Usage {
 pub struct Meter {
     began: Instant,
     at_start: Moment,
-    server: Option<u32>,
+    servers: Vec<u32>,
     cluster: Option<u32>,
     peak: Option<JoinHandle<f64>>,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
 impl Meter {
-    /// Begins. `server` is giftd's process; `cluster` PostgreSQL's first.
-    pub fn start(server: Option<u32>, cluster: Option<u32>) -> Result<Self> {
+    /// Begins. `servers` are giftd's processes; `cluster` is PostgreSQL's first.
+    pub fn start(servers: impl IntoIterator<Item = u32>, cluster: Option<u32>) -> Result<Self> {
+        let servers: Vec<u32> = servers.into_iter().collect();
         let stop = tokio::sync::watch::Sender::new(false);
         let mut stopped = stop.subscribe();
-        let peak = server.map(|pid| {
+        let peak = (!servers.is_empty()).then(|| {
+            let servers = servers.clone();
             tokio::spawn(async move {
                 let (mut peak, mut ticks) = (0.0_f64, interval(LOOK_EVERY));
                 while !*stopped.borrow_and_update() {
-                    peak = peak.max(resident_mib(pid).unwrap_or_default());
+                    peak = peak.max(servers.iter().map(|pid| resident_mib(*pid).unwrap_or_default()).sum());
                     tokio::select! {
                         _ = ticks.tick() => {}
                         _ = stopped.changed() => {}
@@ -113,7 +115,7 @@ impl Meter {
                 peak
             })
         });
-        Ok(Self { began: Instant::now(), at_start: Moment::now()?, server, cluster, peak, stop })
+        Ok(Self { began: Instant::now(), at_start: Moment::now()?, servers, cluster, peak, stop })
     }
 
     /// Ends.
@@ -125,10 +127,11 @@ impl Meter {
             None => 0.0,
         };
         let cores = |used: Duration| used.as_secs_f64() / passed.as_secs_f64();
-        let (server, generator) = (self.server.map(Pid::from_u32), Pid::from_u32(std::process::id()));
+        let servers: Vec<Pid> = self.servers.into_iter().map(Pid::from_u32).collect();
+        let generator = Pid::from_u32(std::process::id());
         let roots: Vec<Pid> = [generator, Pid::from_u32(KERNEL_THREADS)]
             .into_iter()
-            .chain(server)
+            .chain(servers.iter().copied())
             .chain(self.cluster.map(Pid::from_u32))
             .collect();
         let own = at_end.used_since(&self.at_start, |pid| at_end.descends(pid, &roots));
@@ -138,7 +141,7 @@ impl Meter {
             foreign.as_secs_f64() / total.saturating_sub(total_before).as_secs_f64().max(f64::MIN_POSITIVE)
         });
         Ok(Usage {
-            server_cores: cores(at_end.used_since(&self.at_start, |pid| Some(pid) == server)),
+            server_cores: cores(at_end.used_since(&self.at_start, |pid| servers.contains(&pid))),
             generator_cores: cores(at_end.used_since(&self.at_start, |pid| pid == generator)),
             server_peak_mib,
             foreign_share,

@@ -20,10 +20,8 @@ use crate::machine::{self, Meter, Usage};
 use crate::plain_postgres;
 use crate::report::{self, Spread, number, rounded};
 use crate::server_process::{ServerProcess, Variant};
-use crate::shop::{self, OrderBody, SCHEDULED_DAYS, Shop};
+use crate::shop::{self, OrderBody, PATH, SCHEDULED_DAYS, Shop};
 
-/// Where orders are placed.
-const PATH: &str = "/api/v1/orders/branded-cards";
 /// Recipients of the one large order.
 const LARGE: u64 = 10_000;
 
@@ -170,10 +168,10 @@ impl Bench {
         let server = ServerProcess::start(database, variant).await?;
         let token = load::token(server.address, shop).await?;
         let idle_mib = machine::resident_mib(server.pid)?;
-        let meter = Meter::start(Some(server.pid), self.cluster())?;
+        let meter = Meter::start(Some(server.pid), self.databases.cluster_pid())?;
         let path = if variant == Variant::Ceiling { ceiling::PATH } else { PATH };
         let target = Target { address: server.address, path, token: &token };
-        let mut outcome = load::run(target, &body, keys, self.pace, &self.clock).await?;
+        let mut outcome = load::run(&[target], &body, keys, self.pace, &self.clock).await?;
         let mut usage = meter.stop().await?;
         let mut gifts = outcome.acknowledged * body.recipients;
         let mut large_ms = None;
@@ -208,10 +206,10 @@ impl Bench {
     }
 
     async fn plain_postgres(&self, database: &Database, shop: &Shop) -> Result<Measured> {
-        let meter = Meter::start(None, self.cluster())?;
+        let meter = Meter::start(None, self.databases.cluster_pid())?;
         let recipients = self.arguments.recipients;
         let (outcome, connections) =
-            plain_postgres::run(&database.url, shop, recipients, self.pace, &self.clock).await?;
+            plain_postgres::run(&database.url, std::slice::from_ref(shop), recipients, self.pace, &self.clock).await?;
         let mut measured = self.measured(Row::Plain, &outcome, meter.stop().await?);
         drop(connections);
         let row = connect(&database.url)
@@ -234,18 +232,13 @@ impl Bench {
         Ok(measured)
     }
 
-    fn cluster(&self) -> Option<u32> {
-        self.databases.cluster.as_ref().map(|cluster| cluster.pid)
-    }
-
     fn measured(&self, row: Row, outcome: &Outcome, usage: Usage) -> Measured {
-        let milliseconds = |quantile| outcome.latencies.value_at_quantile(quantile) as f64 / 1_000.0;
         let others = outcome.others.iter();
         Measured {
             row,
             per_second: outcome.in_time as f64 / self.pace.measured.as_secs_f64(),
-            p50_ms: milliseconds(0.50),
-            p99_ms: milliseconds(0.99),
+            p50_ms: outcome.milliseconds(0.50),
+            p99_ms: outcome.milliseconds(0.99),
             idle_mib: 0.0,
             large_ms: None,
             usage,
@@ -328,7 +321,7 @@ impl Report<'_> {
                 } else {
                     "–".to_owned()
                 },
-                foreign(self.of(row)),
+                report::foreign(&self.of(row).map(|measured| measured.usage).collect::<Vec<_>>()),
             ]
         });
         let header = ["", "orders/s", "p50 ms", "p99 ms", "of the ceiling", "of plain", "server cores", "foreign CPU"];
@@ -421,17 +414,6 @@ impl Report<'_> {
             "rounds": self.of(row).map(round).collect::<Vec<_>>(),
         })
     }
-}
-
-/// What others took of the CPU, with a mark where that was too much.
-fn foreign<'a>(measured: impl Iterator<Item = &'a Measured>) -> String {
-    let usages = measured.map(|measured| measured.usage).collect::<Vec<_>>();
-    let Some(spread) = Spread::of(usages.iter().filter_map(|usage| usage.foreign_share).map(|share| 100.0 * share))
-    else {
-        return "unknown".to_owned();
-    };
-    let mark = if usages.iter().any(Usage::is_noisy) { " !" } else { "" };
-    format!("{} %{mark}", spread.text(0))
 }
 
 #[cfg(test)]

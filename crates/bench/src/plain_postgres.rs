@@ -25,40 +25,49 @@ pub const CONNECTIONS: u32 = 16;
 /// each, and what a process that ended has used can't be told from the work of others.
 pub struct Connections(#[expect(dead_code, reason = "held open, not used")] Vec<Caller>);
 
-/// Places orders of `recipients` gifts straight in the database of `url`.
-pub async fn run(url: &str, shop: &Shop, recipients: u64, pace: Pace, clock: &Clock) -> Result<(Outcome, Connections)> {
+/// Places orders of `recipients` gifts straight in the database of `url`, each time in another of `shops`.
+pub async fn run(
+    url: &str,
+    shops: &[Shop],
+    recipients: u64,
+    pace: Pace,
+    clock: &Clock,
+) -> Result<(Outcome, Connections)> {
     let setup = connect(url).await?;
     let kind = kind();
     let names: [&'static str; 2] = [kind.order_type.into(), kind.card_type.into()];
-    setup
-        .execute(
-            "INSERT INTO order_kinds (account_id, kind_id, order_type, card_type, card_name, creator)
-             VALUES ($1, 1, $2, $3, $4, $5)",
-            &[&shop.account_id.0, &names[0], &names[1], &kind.card_name, &kind.creator],
-        )
-        .await?;
+    for shop in shops {
+        setup
+            .execute(
+                "INSERT INTO order_kinds (account_id, kind_id, order_type, card_type, card_name, creator)
+                 VALUES ($1, 1, $2, $3, $4, $5)",
+                &[&shop.account_id.0, &names[0], &names[1], &kind.card_name, &kind.creator],
+            )
+            .await?;
+    }
     let mut callers = Vec::new();
     for _ in 0..CONNECTIONS {
         callers.push(Caller::connect(url).await?);
     }
     let (counts_from, until) = pace.from(Instant::now());
-    let (shop, mut working) = (Arc::new(shop.clone()), JoinSet::new());
-    for mut caller in callers {
-        let (shop, clock) = (shop.clone(), clock.clone());
+    let (shops, mut working) = (Arc::new(shops.to_vec()), JoinSet::new());
+    for (first, mut caller) in callers.into_iter().enumerate() {
+        let (shops, clock) = (shops.clone(), clock.clone());
         working.spawn(async move {
             let mut outcome = Outcome::empty()?;
-            loop {
+            for shop in shops.iter().cycle().skip(first) {
                 let sent = Instant::now();
                 if sent >= until {
-                    return anyhow::Ok((outcome, caller));
+                    break;
                 }
-                let placed = caller.place(&shop, &Keys::TimeOrdered.next(&clock), recipients, &clock).await?;
+                let placed = caller.place(shop, &Keys::TimeOrdered.next(&clock), recipients, &clock).await?;
                 if placed {
                     outcome.acknowledge(sent, Instant::now(), counts_from, until);
                 } else {
                     *outcome.others.entry("not placed".to_owned()).or_default() += 1;
                 }
             }
+            anyhow::Ok((outcome, caller))
         });
     }
     let (mut total, mut callers) = (Outcome::empty()?, Vec::new());

@@ -2,7 +2,7 @@
 //! reachable from this machine only.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -47,20 +47,35 @@ impl PostgresCluster {
         let mut cluster = Self { programs, owner, port: 0, version: String::new(), pid: 0, folder };
         cluster.version = cluster.run("postgres", &["--version"])?;
         cluster.run("initdb", &["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"])?;
-        let mut result = Ok(String::new());
+        let mut result = Ok(());
         for _ in 0..STARTS {
             cluster.port = free_port()?;
-            let options = format!("-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories=", cluster.port);
-            result = cluster.run("pg_ctl", &["-D", "data", "-l", "log", "-o", &options, "-w", "-t", "60", "start"]);
+            result = cluster.begin();
             if result.is_ok() {
                 break;
             }
         }
-        result.with_context(|| fs::read_to_string(cluster.folder.path().join("log")).unwrap_or_default())?;
-        let pid_file = fs::read_to_string(cluster.folder.path().join("data/postmaster.pid"))?;
-        cluster.pid =
-            pid_file.lines().next().unwrap_or_default().trim().parse().context("postmaster.pid has no pid")?;
-        Ok(cluster)
+        result.map(|()| cluster)
+    }
+
+    /// Starts the server again, where it was: once this returns it takes connections.
+    pub fn begin(&mut self) -> Result<()> {
+        let options = format!("-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories=", self.port);
+        self.run("pg_ctl", &["-D", "data", "-l", "log", "-o", &options, "-w", "-t", "60", "start"])
+            .with_context(|| fs::read_to_string(self.folder.path().join("log")).unwrap_or_default())?;
+        let pid_file = fs::read_to_string(self.folder.path().join("data/postmaster.pid"))?;
+        self.pid = pid_file.lines().next().unwrap_or_default().trim().parse().context("postmaster.pid has no pid")?;
+        Ok(())
+    }
+
+    /// Ends all its processes without a word to their clients or to the disk: the next start recovers.
+    pub fn crash(&self) -> Result<()> {
+        self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "-t", "60", "stop"]).map(drop)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// The URL of one of its databases; `postgres` is always there.
@@ -96,7 +111,7 @@ impl PostgresCluster {
 impl Drop for PostgresCluster {
     fn drop(&mut self) {
         if self.folder.path().join("data/postmaster.pid").exists()
-            && let Err(error) = self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "-t", "60", "stop"])
+            && let Err(error) = self.crash()
         {
             eprintln!("giftd-bench: the PostgreSQL cluster in {} still runs: {error}", self.folder.path().display());
         }

@@ -3,6 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
+use crate::machine::Usage;
+
 /// A figure of several rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
@@ -61,6 +63,14 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Ta
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// What others took of the CPU, with a mark where that was too much.
+pub fn foreign(usages: &[Usage]) -> String {
+    let shares = usages.iter().filter_map(|usage| usage.foreign_share).map(|share| 100.0 * share);
+    let Some(spread) = Spread::of(shares) else { return "unknown".to_owned() };
+    let mark = if usages.iter().any(Usage::is_noisy) { " !" } else { "" };
+    format!("{} %{mark}", spread.text(0))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The server that is measured: this program again, as a process of its own, so that its memory and CPU
 //! time are the server's alone.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -69,6 +70,33 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts one on `database` and waits until it listens.
     pub async fn start(database: &Database, variant: Variant) -> Result<Self> {
+        let mut command = Self::command(database)?;
+        match variant {
+            Variant::Normal => {}
+            Variant::Ceiling => drop(command.arg("--ceiling")),
+            Variant::GroupsOfOne => drop(command.env("GIFTD_GROUP_ORDERS", "1")),
+        }
+        Self::spawn(command, &database.folder).await
+    }
+
+    /// The same with some settings (`GIFTD_…`) of its own.
+    pub async fn start_set(database: &Database, settings: &[(&str, String)]) -> Result<Self> {
+        let mut command = Self::command(database)?;
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command, &database.folder).await
+    }
+
+    /// The same with some settings (`GIFTD_…`) of its own, and what it logs in `log`.
+    pub async fn start_with(database: &Database, settings: &[(&str, String)], log: &File) -> Result<Self> {
+        let mut command = Self::command(database)?;
+        command.env("GIFTD_LOG", "warn").stderr(log.try_clone()?);
+        for (name, value) in settings {
+            command.env(name, value);
+        }
+        Self::spawn(command, &database.folder).await
+    }
+
+    fn command(database: &Database) -> Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("GIFTD_") {
@@ -81,13 +109,9 @@ impl ServerProcess {
             .env("GIFTD_DATA_DIR", &database.folder)
             .env("GIFTD_LISTEN", "127.0.0.1:0")
             .env("GIFTD_RATE_LIMIT_PRODUCTION", "0")
+            .env("GIFTD_RATE_LIMIT_SANDBOX", "0")
             .env("GIFTD_LOG", "error");
-        match variant {
-            Variant::Normal => {}
-            Variant::Ceiling => drop(command.arg("--ceiling")),
-            Variant::GroupsOfOne => drop(command.env("GIFTD_GROUP_ORDERS", "1")),
-        }
-        Self::spawn(command, &database.folder).await
+        Ok(command)
     }
 
     async fn spawn(mut command: Command, folder: &Path) -> Result<Self> {
@@ -110,5 +134,10 @@ impl ServerProcess {
             bail!("the server ended with {status}");
         }
         Ok(())
+    }
+
+    /// Kills it as a machine does that loses its power, and waits until it is gone.
+    pub async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
     }
 }

@@ -6,7 +6,7 @@ use giftd::clock::Clock;
 use giftd_domain::Timestamp;
 use giftd_domain::access::{App, Environment, Scope, Scopes};
 use giftd_domain::catalog::{BrandedCard, Catalog, Prices};
-use giftd_domain::ids::AccountId;
+use giftd_domain::ids::{AccountId, OrganizationId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::money::Currency;
 use giftd_store::{OperatorEntry, OperatorOutcome, Store};
@@ -21,22 +21,46 @@ pub const GIFT: i64 = 25_00;
 /// Days ahead that orders are scheduled, so that no mail goes out while placing is measured.
 pub const SCHEDULED_DAYS: i64 = 30;
 
-const PRODUCT: &str = "10042";
+/// The client id of the app of [`open`].
+pub const CLIENT_ID: &str = "app_benchmark";
+
+/// What is ordered.
+pub const PRODUCT: &str = "10042";
 const SECRET: &str = "a secret that only a benchmark may know";
+
+/// Where orders of branded cards are placed.
+pub const PATH: &str = "/api/v1/orders/branded-cards";
 
 /// A production account that can place orders.
 #[derive(Clone, Debug)]
 pub struct Shop {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
     /// The account.
     pub account_id: AccountId,
     /// Its app's client id.
-    pub client_id: &'static str,
+    pub client_id: String,
     /// And secret.
     pub secret: &'static str,
 }
 
 /// Opens one in an empty database, at `now`: no order can be placed before.
 pub async fn open(store: &dyn Store, now: Timestamp, clock: &Clock) -> Result<Shop> {
+    store.import_catalog(&catalog(), now, false).await?;
+    add(store, CLIENT_ID.to_owned(), now, clock).await
+}
+
+/// Opens so many, of an organization each.
+pub async fn open_many(store: &dyn Store, shops: u32, now: Timestamp, clock: &Clock) -> Result<Vec<Shop>> {
+    store.import_catalog(&catalog(), now, false).await?;
+    let mut opened = Vec::new();
+    for number in 1..=shops {
+        opened.push(add(store, format!("app_benchmark_{number}"), now, clock).await?);
+    }
+    Ok(opened)
+}
+
+async fn add(store: &dyn Store, client_id: String, now: Timestamp, clock: &Clock) -> Result<Shop> {
     let organization_id = store.create_organization("Benchmark", now, clock.entropy()).await?;
     let account = store.account_of(organization_id, Environment::Production).await?;
     let account_id = account.context("an organization has a production account")?.account_id;
@@ -52,23 +76,47 @@ pub async fn open(store: &dyn Store, now: Timestamp, clock: &Clock) -> Result<Sh
         OperatorOutcome::Posted(_) => {}
         other => bail!("the account can't be credited: {other:?}"),
     }
-    store.import_catalog(&catalog(), now, false).await?;
-    let shop = Shop { account_id, client_id: "app_benchmark", secret: SECRET };
+    add_app(store, organization_id, account_id, Environment::Production, &client_id, now).await
+}
+
+/// The sandbox of the shop's organization, with an app of its own.
+pub async fn open_sandbox(store: &dyn Store, shop: &Shop, now: Timestamp) -> Result<Shop> {
+    let account = store.account_of(shop.organization_id, Environment::Sandbox).await?;
+    let account_id = account.context("an organization has a sandbox")?.account_id;
+    add_app(store, shop.organization_id, account_id, Environment::Sandbox, "app_rehearsal", now).await
+}
+
+async fn add_app(
+    store: &dyn Store,
+    organization_id: OrganizationId,
+    account_id: AccountId,
+    environment: Environment,
+    client_id: &str,
+    now: Timestamp,
+) -> Result<Shop> {
     store
         .create_app(&App {
-            client_id: shop.client_id.to_owned(),
+            client_id: client_id.to_owned(),
             organization_id,
             account_id,
-            environment: Environment::Production,
+            environment,
             name: "Payroll".to_owned(),
-            scopes: Scopes::from_iter([Scope::OrdersRead, Scope::OrdersWrite]),
+            scopes: Scopes::from_iter([
+                Scope::OrdersRead,
+                Scope::OrdersWrite,
+                Scope::OrdersCancel,
+                Scope::CatalogRead,
+                Scope::BalanceRead,
+                Scope::TemplatesRead,
+                Scope::TemplatesWrite,
+            ]),
             secret_hash: Sha256::digest(SECRET).into(),
             secret_version: 1,
             created_at: now,
             revoked_at: None,
         })
         .await?;
-    Ok(shop)
+    Ok(Shop { organization_id, account_id, client_id: client_id.to_owned(), secret: SECRET })
 }
 
 fn catalog() -> Catalog {
@@ -86,6 +134,11 @@ fn catalog() -> Catalog {
     Catalog { branded: [(PRODUCT.to_owned(), card)].into(), ..Catalog::default() }
 }
 
+/// The address of a recipient.
+pub fn recipient(number: u64) -> String {
+    format!("recipient{number}@example.com")
+}
+
 /// The body of an order, but for its key.
 #[derive(Clone, Debug)]
 pub struct OrderBody {
@@ -99,14 +152,25 @@ impl OrderBody {
     /// An order like the API reference's, to `recipients`, scheduled some time ahead.
     pub fn new(recipients: u64, clock: &Clock) -> Self {
         let day = clock.now().to_zoned(TimeZone::UTC).date().saturating_add(SCHEDULED_DAYS.days());
-        let recipient = |number: u64| {
+        let timing = format!(r#"{{"type":"SCHEDULED","scheduledAt":"{day}T09:00:00","timezone":"America/New_York"}}"#);
+        Self::timed(recipients, &timing)
+    }
+
+    /// The same, whose mails go out at once.
+    pub fn immediate(recipients: u64) -> Self {
+        Self::timed(recipients, r#"{"type":"IMMEDIATE"}"#)
+    }
+
+    fn timed(recipients: u64, timing: &str) -> Self {
+        let to = |number: u64| {
             format!(
-                r#"{{"email":"recipient{number}@example.com","firstName":"Alice","lastName":"Smith","company":"Acme","department":"Engineering","amount":25.00}}"#
+                r#"{{"email":"{}","firstName":"Alice","lastName":"Smith","company":"Acme","department":"Engineering","amount":25.00}}"#,
+                recipient(number)
             )
         };
-        let recipient_list = (1..=recipients).map(recipient).collect::<Vec<_>>().join(",");
+        let recipient_list = (1..=recipients).map(to).collect::<Vec<_>>().join(",");
         let after_key = format!(
-            r#"","productId":"{PRODUCT}","sendTiming":{{"type":"SCHEDULED","scheduledAt":"{day}T09:00:00","timezone":"America/New_York"}},"emailSetting":{{"senderName":"Acme Corp","subject":"A gift for you!","message":"Thank you for your hard work.","templateId":"12"}},"recipients":[{recipient_list}],"refundOption":false}}"#
+            r#"","productId":"{PRODUCT}","sendTiming":{timing},"emailSetting":{{"senderName":"Acme Corp","subject":"A gift for you!","message":"Thank you for your hard work.","templateId":"12"}},"recipients":[{recipient_list}],"refundOption":false}}"#
         );
         Self { before_key: r#"{"idempotencyKey":""#.to_owned(), after_key, recipients }
     }

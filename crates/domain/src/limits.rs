@@ -3,10 +3,13 @@
 
 /// Bytes of a request body; more is 413.
 pub const BODY_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of request bodies that one node holds at once; more waits, then 503.
-pub const BODY_BYTES_IN_FLIGHT: usize = 96 * 1024 * 1024;
-/// Bytes of a body from which on it is parsed off the async threads.
-pub const BODY_BYTES_PARSED_INLINE: usize = 100 * 1024;
+/// Bytes of a body's start: an order of some 500 recipients. It has room of its own, and is parsed on the async threads
+/// where there is no more.
+pub const BODY_START_BYTES: usize = 100 * 1024;
+/// Bytes of bodies' starts that one node holds at once; more waits, then 503.
+pub const BODY_STARTS_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
+/// The same of what goes beyond a body's start.
+pub const BODY_RESTS_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
 /// Seconds that a client has to send its body.
 pub const BODY_SECONDS: u64 = 60;
 /// Seconds that a body waits for others to make room, before 503.
@@ -130,6 +133,13 @@ pub const AMOUNTS_LISTED: usize = 200;
 pub const CARD_TEXT_CHARACTERS: usize = 2_000;
 /// Redemptions that one look takes to ask their supplier again.
 pub const ASK_AGAIN_REDEMPTIONS: u32 = 50;
+/// Days that recipients are kept after their gifts' expiry, at least: until then a code can be seen by whoever controls
+/// the address.
+pub const RECIPIENTS_KEPT_DAYS_LEAST: i64 = CODE_SHOWN_DAYS;
+/// The same at most: a hundred years.
+pub const RECIPIENTS_KEPT_DAYS: i64 = 36_500;
+/// Orders whose recipients one transaction erases; of large ones as many as have [`GROUP_GIFTS`] gifts, and one at least.
+pub const ERASE_ORDERS: usize = 500;
 /// Gifts that one transaction reminds of or expires.
 pub const TURN_GIFTS: u32 = 500;
 /// Codes that one transaction imports.
@@ -156,6 +166,10 @@ pub const POSTAL_LINE_CHARACTERS: usize = 300;
 pub const SANDBOX_MAILS: usize = 1_000;
 /// Days of real time that it keeps them.
 pub const SANDBOX_MAIL_DAYS: i64 = 7;
+/// Days that a node keeps captured mails as files: those of sandboxes, where a mail server takes all others.
+pub const MAIL_FILE_DAYS: i64 = SANDBOX_MAIL_DAYS;
+/// The same where there is no mail server: production's are among them, and nobody else has them.
+pub const MAIL_FILE_DAYS_WITHOUT_SERVER: i64 = 30;
 /// Days that one call may move a sandbox's clock.
 pub const CLOCK_DAYS: i64 = 400;
 /// Events up to which such a call answers when all have happened; above it answers 202 at once.
@@ -210,8 +224,10 @@ pub const GIFTS_QUEUED: usize = 100_000;
 pub const GROUP_ORDERS: usize = 512;
 /// Gifts that share one commit, unless a single order has more.
 pub const GROUP_GIFTS: usize = 2_000;
-/// Matching orders up to which their ids are gathered from an index instead of walking the days.
+/// Orders of the wanted kinds up to which all their ids are gathered from an index.
 pub const HISTORY_GATHERED: u64 = 20_000;
+/// Orders of any kind that are passed over in search of some kinds before the counts are asked where they are.
+pub const HISTORY_PASSED: u64 = 50_000;
 
 /// Deliveries that one claim takes.
 pub const CLAIM_DELIVERIES: u32 = 200;
@@ -230,8 +246,17 @@ pub const CLOCK_SKEW_MILLISECONDS: i64 = 2_000;
 /// examples name, so that they work as printed on any account.
 pub const FIRST_TEMPLATE_ID: i64 = 12;
 
-/// Connections that one node has open; more wait until one is closed.
+/// Connections that one node has open; for more, some that have waited longest for their clients make room.
 pub const CONNECTIONS: usize = 8_192;
+/// Connections that make room at once.
+pub const CONNECTIONS_LET_GO: usize = 64;
+/// File handles that a node keeps for its databases, mails and files when the system allows too few for all
+/// [`CONNECTIONS`].
+pub const FILES_KEPT: usize = 512;
+/// Seconds that a client has to take its answer.
+pub const ANSWER_SECONDS: u64 = 120;
+/// Bytes of answers that clients of one node haven't taken; for more, some that have waited longest make room.
+pub const ANSWER_BYTES_IN_FLIGHT: usize = 128 * 1024 * 1024;
 /// Seconds that a client has to send a request's head; also how long a connection may be idle.
 pub const HEAD_SECONDS: u64 = 30;
 /// Seconds that requests under way may take to finish when the server stops.

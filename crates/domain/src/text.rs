@@ -5,6 +5,13 @@ pub fn has_control(text: &str) -> bool {
     text.chars().any(|c| c.is_control() || c == '\u{2028}' || c == '\u{2029}')
 }
 
+/// Whether `text` has a character that turns the direction of what follows it (Unicode's embeddings, overrides and
+/// isolates): in a sender's name it would also turn the address behind it. Marks that only say the direction of a
+/// letter's surroundings (U+200E, U+200F, U+061C), which names need, are no such characters.
+fn turns_direction(text: &str) -> bool {
+    text.chars().any(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+}
+
 /// Why a text is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAText {
@@ -32,7 +39,7 @@ impl NotAText {
 
 /// One line of up to `max` characters.
 pub fn line(text: &str, max: usize) -> Result<(), NotAText> {
-    if has_control(text) {
+    if has_control(text) || turns_direction(text) {
         return Err(NotAText::Control);
     }
     short(text, max)
@@ -61,7 +68,9 @@ fn short(text: &str, max: usize) -> Result<(), NotAText> {
 
 /// Text as it is compared in searches: without regard to case, the same on every database.
 pub fn folded(text: &str) -> String {
-    text.to_lowercase()
+    // Letter by letter, so that a part of a text stays a part of it: as a whole, a final Σ would become ς, any other σ.
+    // By way of the capitals, which the two share.
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// An email address as HTML's `type=email` has it (WHATWG HTML, "valid email address"), with a dot in
@@ -90,6 +99,17 @@ pub fn email(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_text_is_found_in_it_whatever_the_case() {
+        for (part, whole) in
+            [("ΟΔΟΣ", "Οδόσημα ΟΔΟΣΗΜΑ"), ("οδος", "ΟΔΟΣ 1"), ("straße", "STRASSE"), ("İS", "xisİstanbul")]
+        {
+            assert!(folded(whole).contains(&folded(part)), "{part} in {whole}");
+        }
+        assert_eq!(folded("Ada Books"), "ada books");
+        assert!(!folded("Ada").contains(&folded("ä")));
+    }
 
     #[test]
     fn addresses_are_what_html_calls_valid_with_a_dot_in_the_domain() {
@@ -125,6 +145,15 @@ mod tests {
     fn international_domains_are_stored_as_punycode() {
         assert_eq!(email("alice@bücher.example").as_deref(), Some("alice@xn--bcher-kva.example"));
         assert_eq!(email("alice@例え.テスト").as_deref(), Some("alice@xn--r8jz45g.xn--zckzah"));
+    }
+
+    #[test]
+    fn no_line_turns_the_direction_of_what_follows_it() {
+        for turned in ["Acme \u{202e}moc.live", "\u{202a}a", "a\u{2066}b\u{2069}"] {
+            assert_eq!(line(turned, 100), Err(NotAText::Control), "{turned:?}");
+        }
+        assert_eq!(line("\u{200f}\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{61c}\u{645}", 100), Ok(()), "marks stay");
+        assert_eq!(lines("\u{2067}\u{5e9}\u{2069}", 100), Ok(()), "a message's lines stand alone");
     }
 
     #[test]

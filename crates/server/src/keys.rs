@@ -47,6 +47,15 @@ impl KeyName {
             Self::Codes => "codes.key",
         }
     }
+
+    /// What is lost with it, for ever.
+    pub fn loss(self) -> &'static str {
+        match self {
+            Self::TokenSigning => "every access token ends, and clients fetch new ones",
+            Self::Links => "every link in a mail, every reward link and every recipient's session is dead",
+            Self::Codes => "no code can be read any more, neither those in stock nor those that recipients have",
+        }
+    }
 }
 
 /// 256 secret bits. Neither printed nor compared.
@@ -240,12 +249,13 @@ pub fn exposed(folder: &Path) -> Vec<String> {
 pub enum KeysError {
     /// The database knows keys that aren't there.
     #[error(
-        "the key file{} {} missing in {}, and the database was used with {}: bring back {} from the backup or from another node; new keys would kill every link and code",
+        "the key file{} {} missing in {}, and the database was used with {}: bring back {} from the backup or from another node. {}",
         if keys.len() == 1 { "" } else { "s" },
         if keys.len() == 1 { "is" } else { "are" },
         folder.display(),
         if keys.len() == 1 { "it" } else { "them" },
-        keys.iter().map(|key| folder.join(key.file()).display().to_string()).collect::<Vec<_>>().join(", ")
+        keys.iter().map(|key| folder.join(key.file()).display().to_string()).collect::<Vec<_>>().join(", "),
+        keys.iter().map(|key| format!("Without {}, {}", key.file(), key.loss())).collect::<Vec<_>>().join(". ")
     )]
     Missing {
         /// The keys' folder.
@@ -255,8 +265,8 @@ pub enum KeysError {
     },
     /// A key that isn't the one that the database knows.
     #[error(
-        "{} isn't the key that the database was used with (its fingerprint is {found}, the database has {expected}): bring back the {} file with that fingerprint; another key would kill every link and code",
-        path.display(), key.file()
+        "{} isn't the key that the database was used with (its fingerprint is {found}, the database has {expected}): bring back the {} file with that fingerprint. Without it, {}",
+        path.display(), key.file(), key.loss()
     )]
     Other {
         /// The file.

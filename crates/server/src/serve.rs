@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
+use giftd_domain::limits;
 use giftd_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -123,7 +124,7 @@ pub async fn start_with(settings: Settings, clock: Clock, more: Router<Arc<Giftd
         async move { giftd.keep_fresh(stop).await }
     });
     let workers = Workers::start(Delivery { giftd: giftd.clone(), post, mail_from });
-    let http = HttpServer::start(listener, api::router_with(giftd.clone(), more), clock);
+    let http = HttpServer::start(listener, api::router_with(giftd.clone(), more), connections(), clock);
     tracing::info!(%address, database = %giftd.settings.database, "giftd serves");
     Ok(Running { address, giftd, http, workers, refreshing, stop, lock })
 }
@@ -145,6 +146,24 @@ impl Running {
     }
 }
 
+/// How many connections this process may have open. The system often allows a process 1,024 file handles at first,
+/// and more when it asks.
+fn connections() -> usize {
+    let allowed = rlimit::increase_nofile_limit(rlimit::INFINITY).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the number of file handles can't be raised");
+        rlimit::Resource::NOFILE.get_soft().unwrap_or_default()
+    });
+    let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+    let connections = allowed.saturating_sub(limits::FILES_KEPT).max(allowed / 2).min(limits::CONNECTIONS);
+    if connections < limits::CONNECTIONS {
+        tracing::warn!(
+            "the system allows {allowed} file handles, so that only {connections} connections can be open at once              instead of {}: raise the hard limit (LimitNOFILE= of systemd, ulimit -Hn)",
+            limits::CONNECTIONS
+        );
+    }
+    connections
+}
+
 /// Where mails go and whom they come from.
 pub fn mail(settings: &Settings) -> Result<(Post, MailFrom), StartError> {
     let smtp = settings.smtp_url.as_ref().map(|url| SmtpServer::parse(url.expose())).transpose()?;
@@ -163,17 +182,13 @@ pub fn dkim(settings: &Settings, mail_from: &MailFrom) -> Result<Option<Dkim>, B
 
 /// Opens the database with its migrations applied; a missing SQLite file is made.
 pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
-    let url = match &settings.database {
-        Database::Sqlite(path) => {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                make_private(folder)?;
-            }
-            format!("sqlite:{}", path.display())
-        }
-        Database::Postgres(url) => url.expose().to_owned(),
-    };
+    if let Database::Sqlite(path) = &settings.database
+        && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+    {
+        make_private(folder)?;
+    }
     let group_orders = usize::try_from(settings.group_orders).unwrap_or(usize::MAX);
-    Ok(giftd_store::open(&url, group_orders).await?)
+    Ok(giftd_store::open(&settings.database.url(), group_orders).await?)
 }
 
 /// Opens the keys and compares them with what the database knows; makes them where it knows none.
@@ -209,8 +224,8 @@ async fn warn(settings: &Settings, store: &dyn Store) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// On SQLite one `serve` at a time; the lock goes with the process, however it ends.
-fn lock(database: &Database) -> Result<Option<File>, StartError> {
+/// On SQLite one `serve` at a time, and none while all of it is copied; the lock goes with the process, however it ends.
+pub fn lock(database: &Database) -> Result<Option<File>, StartError> {
     let Database::Sqlite(path) = database else { return Ok(None) };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         make_private(folder)?;

@@ -13,7 +13,7 @@ use giftd_domain::templates::SenderLook;
 use giftd_store::{Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use moka::future::Cache;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::body::Bodies;
@@ -26,6 +26,7 @@ use crate::settings::Settings;
 use crate::supplier::InStock;
 use crate::tokens::Tokens;
 use crate::workers::clock_check::ClockCheck;
+use crate::workers::deliver::Wake;
 use crate::workers::sandbox_clock::Moves;
 
 /// One node.
@@ -46,8 +47,8 @@ pub struct Giftd {
     pub failures: Failures,
     /// Bytes of request bodies in flight.
     pub bodies: Bodies,
-    /// Tells this node's delivery workers that an order came.
-    pub wake: Notify,
+    /// Tells this node's delivery workers that mails are due.
+    pub wake: Wake,
     /// The sandboxes' clocks that this node moves.
     pub moves: Moves,
     /// All that was counted in this process.
@@ -76,7 +77,7 @@ impl Giftd {
             rate_limits: RateLimits::new(&settings, clock.clone()),
             failures: Failures::new(clock.clone()),
             bodies: Bodies::new(clock.clone()),
-            wake: Notify::new(),
+            wake: Wake::default(),
             moves: Moves::default(),
             metrics: measures::recorder(),
             reference: watch::Sender::new(None),

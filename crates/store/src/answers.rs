@@ -20,6 +20,20 @@ pub enum Work {
     Moving(AccountId),
 }
 
+/// Which mails are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mails {
+    /// Those of all accounts, but of those whose clock is being moved.
+    All,
+    /// Of these, those that a mail server takes.
+    Outgoing,
+    /// Of these, those that none has a say in: a sandbox's, which are captured, and those of gifts that are links, which
+    /// have no address.
+    Staying,
+    /// Those of the one account whose clock the caller moves; the instants that it gives are still to come.
+    Moving(AccountId),
+}
+
 /// What became of canceling an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cancellation {
@@ -86,6 +100,17 @@ pub struct Turned {
     pub expired: u64,
     /// Cents that returned to available.
     pub refunded: i64,
+}
+
+/// What erasing recipients did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Orders that nothing is left to erase of.
+    pub orders: u64,
+    /// Their recipients; gifts that are links have none.
+    pub recipients: u64,
+    /// Whether more orders may be due.
+    pub more: bool,
 }
 
 /// Reserved redemptions whose supplier's answer isn't known.

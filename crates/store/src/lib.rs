@@ -3,6 +3,7 @@
 //! only SQL is written twice. Each promise here has a test in `tests/conformance`, on both.
 
 mod answers;
+mod copy;
 mod migrations;
 mod postgres;
 mod sqlite;
@@ -25,6 +26,7 @@ use giftd_domain::gifts::{ClaimedDelivery, Reminders};
 use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
@@ -32,12 +34,15 @@ use giftd_domain::templates::{SenderLook, Template, TemplateContent};
 use jiff::SignedDuration;
 
 pub use crate::answers::*;
+pub use crate::copy::{Copied, CopyError, CopyProgress, Which, copy};
 pub use crate::postgres::PostgresStore;
+pub use crate::sqlite::backup::{Backup, BackupError, BackupProgress, back_up};
 pub use crate::sqlite::{ClosedGroup, OpenGroup, Pump, SqliteStore};
 
 /// One business operation a method, done or not done: on `Ok` what it says is durable, on `Err`
-/// nothing happened, unless the connection broke at the commit ([`StoreError::Unavailable`]), where
-/// asking again with the same key or reference tells.
+/// nothing happened, unless the connection broke or fell silent at the commit ([`StoreError::Unavailable`]), where
+/// asking again with the same key or reference tells. Whatever holds the database up, callers are answered within
+/// half a minute, but for what reads everything.
 ///
 /// `now` is the node's time everywhere but in [`PlaceOrder`]; what is recorded of an account is dated by the
 /// account's clock ([`giftd_domain::account::AccountClock`]), which is the same but in a sandbox that was
@@ -251,12 +256,12 @@ pub trait Store: Send + Sync + 'static {
 
     // --- mails about gifts ---
 
-    /// Claims up to `limit` mails that are due at `now` for `lease`: until then nobody else gets them. Verifications
-    /// first, since they are good for ten minutes; then oldest due first. Orders whose first mail this is go from
-    /// PENDING to IN_PROGRESS.
+    /// Claims up to `limit` of these mails that are due at `now` for `lease`: until then nobody else gets them.
+    /// Verifications first, since they are good for ten minutes; then oldest due first. Orders whose first mail this
+    /// is go from PENDING to IN_PROGRESS.
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
@@ -292,6 +297,14 @@ pub trait Store: Send + Sync + 'static {
         reminders: &Reminders,
         entropy: u128,
     ) -> Result<Turned, StoreError>;
+
+    /// Erases the recipients of orders whose time is over ([`Retention::ended_by`]), some at a time, in all accounts but
+    /// those whose clock is being moved; of each order all or nothing, and once. Gone are the addresses, names,
+    /// companies and departments of its gifts and whatever may repeat them: delivery errors, details of events
+    /// ([`giftd_domain::gifts::events::EventType::NAMING`]), addresses of resends, verifications, mails that
+    /// wait, captured mails, and, where it had a single recipient, its subject and message. Amounts, statuses, instants,
+    /// redemptions with their codes, events and who asked for resends stay.
+    async fn erase_recipients(&self, retention: Retention, now: Timestamp) -> Result<Erased, StoreError>;
 
     /// A gift for its recipient's page.
     async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError>;
@@ -415,6 +428,9 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<CapturedMail>, StoreError>;
+
+    /// Removes captured mails of all accounts that are too old at `now`, also where no new one comes: how many.
+    async fn drop_old_mails(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Counts one more preview of an account on the UTC day of `now`: how many are left then. None, and nothing
     /// happens, where there were [`giftd_domain::limits::TEST_MAILS_A_DAY`].

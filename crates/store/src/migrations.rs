@@ -22,6 +22,21 @@ pub(crate) const ALL: &[Migration] = &[
         sqlite: include_str!("../migrations/0002_life.sqlite.sql"),
         postgres: include_str!("../migrations/0002_life.postgres.sql"),
     },
+    Migration {
+        number: 3,
+        sqlite: include_str!("../migrations/0003_erase.sqlite.sql"),
+        postgres: include_str!("../migrations/0003_erase.postgres.sql"),
+    },
+    Migration {
+        number: 4,
+        sqlite: include_str!("../migrations/0004_mails_that_stay.sqlite.sql"),
+        postgres: include_str!("../migrations/0004_mails_that_stay.postgres.sql"),
+    },
+    Migration {
+        number: 5,
+        sqlite: include_str!("../migrations/0005_totals.sqlite.sql"),
+        postgres: include_str!("../migrations/0005_totals.postgres.sql"),
+    },
 ];
 
 /// The number of the last step.

@@ -13,10 +13,11 @@ use giftd_domain::ids::{AccountId, TemplateId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::limits;
 use giftd_domain::money::Money;
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::SendTiming;
-use giftd_store::{OperatorEntry, Placed, SettleDelivery, Store, Work};
+use giftd_store::{Mails, OperatorEntry, Placed, SettleDelivery, Store, Work};
 use jiff::SignedDuration;
 use tokio_postgres::{Client, NoTls};
 
@@ -26,7 +27,7 @@ const GROUPS: u64 = 50;
 const ORDERS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_placing_delivering_and_expiring_read_grows_with_the_orders_and_not_with_their_square() {
+async fn what_placing_delivering_expiring_and_erasing_read_grows_with_the_orders_and_not_with_their_square() {
     in_a_database(reads_little).await;
 }
 
@@ -59,8 +60,7 @@ async fn reads_little(url: String) {
     }
     let mut sent = 0;
     loop {
-        let claimed =
-            store.claim_deliveries(Work::Everyone, NOW, SignedDuration::from_mins(1), 200).await.expect("claims");
+        let claimed = store.claim_deliveries(Mails::All, NOW, SignedDuration::from_mins(1), 200).await.expect("claims");
         if claimed.is_empty() {
             break;
         }
@@ -83,6 +83,11 @@ async fn reads_little(url: String) {
     for (after, expired) in [(limits::EXPIRY_HOURS_WITH_REFUND, orders / 2), (limits::EXPIRY_HOURS, orders / 2)] {
         let until = NOW + SignedDuration::from_hours(after);
         assert_eq!(expire_all(&*store, until).await, expired);
+    }
+    let retention = Retention::days(limits::RECIPIENTS_KEPT_DAYS_LEAST).expect("legal");
+    for (after, recipients) in [(limits::EXPIRY_HOURS_WITH_REFUND, orders / 2), (limits::EXPIRY_HOURS, orders / 2)] {
+        let at = NOW + SignedDuration::from_hours(after + 24 * limits::RECIPIENTS_KEPT_DAYS_LEAST);
+        assert_eq!(erase_all(&*store, retention, at).await, recipients);
     }
     drop(store);
     let client = connect(&url).await;
@@ -138,6 +143,18 @@ async fn expire_all(store: &dyn Store, until: Timestamp) -> u64 {
             return expired;
         }
         expired += turned.expired;
+    }
+}
+
+/// Erases all recipients that are due then: how many.
+async fn erase_all(store: &dyn Store, retention: Retention, at: Timestamp) -> u64 {
+    let mut recipients = 0;
+    loop {
+        let erased = store.erase_recipients(retention, at).await.expect("erased");
+        recipients += erased.recipients;
+        if !erased.more {
+            return recipients;
+        }
     }
 }
 

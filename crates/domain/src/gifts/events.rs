@@ -35,6 +35,11 @@ pub enum EventType {
     Canceled,
 }
 
+impl EventType {
+    /// Those whose detail names the recipient: an address, or a mail server's words, which quote addresses.
+    pub const NAMING: [Self; 3] = [Self::Sent, Self::Failed, Self::Resent];
+}
+
 /// One event of one gift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GiftEvent {

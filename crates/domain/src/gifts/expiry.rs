@@ -7,8 +7,12 @@ use crate::limits;
 
 /// When a gift expires that was sent (or, never sent, whose order was completed) at `from`.
 pub fn expires_at(from: Timestamp, refund_option: bool) -> Timestamp {
-    let hours = if refund_option { limits::EXPIRY_HOURS_WITH_REFUND } else { limits::EXPIRY_HOURS };
-    from.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MAX)
+    from.saturating_add(lasts(refund_option)).unwrap_or(Timestamp::MAX)
+}
+
+/// How long a gift lasts.
+pub fn lasts(refund_option: bool) -> SignedDuration {
+    SignedDuration::from_hours(if refund_option { limits::EXPIRY_HOURS_WITH_REFUND } else { limits::EXPIRY_HOURS })
 }
 
 /// How long before its expiry a gift's recipient is reminded.

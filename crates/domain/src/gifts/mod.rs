@@ -9,7 +9,7 @@ pub mod verification;
 use jiff::Timestamp;
 
 pub use self::delivery::{ClaimedDelivery, DeliveryOutcome, MailKind, Settlement};
-pub use self::expiry::{Expiry, Reminders, Turn, expires_at};
+pub use self::expiry::{Expiry, Reminders, Turn, expires_at, lasts};
 
 /// Where a gift's mail stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::EnumString, strum::VariantArray)]

@@ -1,6 +1,7 @@
 //! Orders: what was asked for, what was placed, how it stands.
 
 pub mod cancel;
+pub mod erase;
 pub mod place;
 pub mod resend;
 

@@ -16,21 +16,24 @@ use super::error::ApiError;
 use super::fields::{Fields, read_object};
 use crate::clock::Clock;
 
-/// What one node spends on bodies: bytes in memory at once, and time.
+/// What one node spends on bodies: bytes in memory at once, and time. The first bytes of each have room of their
+/// own: a few large bodies, sent slowly, don't hold up the small ones of everyone else.
 #[derive(Clone)]
 pub struct Bodies {
-    room: Arc<Semaphore>,
+    room_for_starts: Arc<Semaphore>,
+    room_for_rests: Arc<Semaphore>,
     clock: Clock,
 }
 
 impl Bodies {
-    /// Room for [`limits::BODY_BYTES_IN_FLIGHT`].
+    /// Room for [`limits::BODY_STARTS_IN_FLIGHT_BYTES`] and [`limits::BODY_RESTS_IN_FLIGHT_BYTES`].
     pub fn new(clock: Clock) -> Self {
-        Self::with_room(limits::BODY_BYTES_IN_FLIGHT, clock)
+        Self::with_room(limits::BODY_STARTS_IN_FLIGHT_BYTES, limits::BODY_RESTS_IN_FLIGHT_BYTES, clock)
     }
 
-    fn with_room(bytes: usize, clock: Clock) -> Self {
-        Self { room: Arc::new(Semaphore::new(bytes / limits::BODY_PERMIT_BYTES)), clock }
+    fn with_room(starts: usize, rests: usize, clock: Clock) -> Self {
+        let room = |bytes| Arc::new(Semaphore::new(bytes / limits::BODY_PERMIT_BYTES));
+        Self { room_for_starts: room(starts), room_for_rests: room(rests), clock }
     }
 
     /// The whole body, as long as it is at most [`limits::BODY_BYTES`] and arrives within
@@ -47,15 +50,17 @@ impl Bodies {
     }
 
     async fn receive_all(&self, declared: Option<usize>, mut body: Body) -> Result<JsonBody, ApiError> {
-        let declared = declared.unwrap_or(0);
-        let mut received = JsonBody { bytes: Vec::new(), room: None };
+        if declared.is_some_and(|bytes| bytes > limits::BODY_BYTES) {
+            drop_beside(&self.clock, body);
+            return Err(ApiError::payload_too_large(limits::BODY_BYTES));
+        }
+        let mut received = JsonBody { bytes: Vec::new(), room: [None, None] };
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| ApiError::malformed_json("The body did not arrive whole.").log(error))?;
             let Ok(data) = frame.into_data() else { continue };
             let length = received.bytes.len().saturating_add(data.len());
-            if length.max(declared) > limits::BODY_BYTES {
-                drop(received);
-                drop_rest(body).await;
+            if length > limits::BODY_BYTES {
+                drop_beside(&self.clock, body);
                 return Err(ApiError::payload_too_large(limits::BODY_BYTES));
             }
             self.make_room(&mut received, length).await?;
@@ -66,8 +71,20 @@ impl Bodies {
 
     /// Takes room as bytes arrive, not as they are announced: a slow body holds only what it sent.
     async fn make_room(&self, received: &mut JsonBody, length: usize) -> Result<(), ApiError> {
-        let held = received.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = length.div_ceil(limits::BODY_PERMIT_BYTES).saturating_sub(held);
+        let start = length.min(limits::BODY_START_BYTES);
+        let [for_start, for_rest] = &mut received.room;
+        self.take(&self.room_for_starts, for_start, start).await?;
+        self.take(&self.room_for_rests, for_rest, length.saturating_sub(start)).await
+    }
+
+    async fn take(
+        &self,
+        room: &Arc<Semaphore>,
+        held: &mut Option<OwnedSemaphorePermit>,
+        bytes: usize,
+    ) -> Result<(), ApiError> {
+        let holds = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = bytes.div_ceil(limits::BODY_PERMIT_BYTES).saturating_sub(holds);
         if more == 0 {
             return Ok(());
         }
@@ -76,32 +93,44 @@ impl Bodies {
         let permits = u32::try_from(more).map_err(|_| busy())?;
         let taken = tokio::select! {
             biased;
-            taken = self.room.clone().acquire_many_owned(permits) => taken.map_err(|_| busy())?,
+            taken = room.clone().acquire_many_owned(permits) => taken.map_err(|_| busy())?,
             () = self.clock.sleep(Duration::from_secs(limits::BODY_ROOM_SECONDS)) => return Err(busy()),
         };
-        match &mut received.room {
-            Some(room) => room.merge(taken),
+        match held {
+            Some(held) => held.merge(taken),
             none => *none = Some(taken),
         }
         Ok(())
     }
 }
 
-async fn drop_rest(mut body: Body) {
-    let mut dropped = 0_usize;
-    while let Some(Ok(frame)) = body.frame().await {
-        dropped = dropped.saturating_add(frame.data_ref().map_or(0, |data| data.len()));
-        if dropped > limits::BODY_BYTES_DROPPED {
-            break;
+/// Reads what is left of a refused body and drops it, up to [`limits::BODY_BYTES_DROPPED`], while the answer goes out: a
+/// client that sends all before it listens gets it instead of a broken connection.
+pub fn drop_beside(clock: &Clock, mut rest: Body) {
+    let clock = clock.clone();
+    tokio::spawn(async move {
+        let dropping = async {
+            let mut dropped = 0_usize;
+            while let Some(Ok(frame)) = rest.frame().await {
+                dropped = dropped.saturating_add(frame.data_ref().map_or(0, |data| data.len()));
+                if dropped > limits::BODY_BYTES_DROPPED {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = dropping => {}
+            () = clock.sleep(Duration::from_secs(limits::BODY_SECONDS)) => {}
         }
-    }
+    });
 }
 
 /// A body that says it is JSON, whole and not too large. Counts as in flight until it is dropped. As an
 /// extractor it comes last, behind who may do this at all.
 pub struct JsonBody {
     bytes: Vec<u8>,
-    room: Option<OwnedSemaphorePermit>,
+    /// Of its start, and of the rest.
+    room: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl JsonBody {
@@ -110,7 +139,7 @@ impl JsonBody {
         self,
         read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        if self.bytes.len() <= limits::BODY_BYTES_PARSED_INLINE {
+        if self.bytes.len() <= limits::BODY_START_BYTES {
             return read_object(&self.bytes, read);
         }
         // The body moves along, so that it counts as in flight while it is read.
@@ -237,6 +266,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_body_that_announces_too_much_is_refused_before_it_comes() {
+        let never = Body::new(Pieces(None));
+        let refused = Bodies::new(clock()).receive(Some(limits::BODY_BYTES + 1), never).await;
+        assert_eq!(refused.err().map(|error| error.status().as_u16()), Some(413));
+    }
+
+    #[tokio::test]
     async fn who_asks_before_sending_too_much_is_told_at_once() {
         let request = |length: usize| {
             let request = Request::post("/").header(CONTENT_TYPE, "application/json").header(EXPECT, "100-continue");
@@ -249,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn more_bytes_in_flight_than_the_node_holds_are_503_until_there_is_room() {
         let clock = clock();
-        let bodies = Bodies::with_room(3 << 20, clock.clone());
+        let bodies = Bodies::with_room(1 << 20, 3 << 20, clock.clone());
         let first = bodies.receive(None, chunks(2)).await.expect("there is room");
         let waiting = tokio::spawn({
             let bodies = bodies.clone();
@@ -258,6 +294,7 @@ mod tests {
         tokio::task::yield_now().await;
         clock.advance(Duration::from_secs(limits::BODY_ROOM_SECONDS));
         assert_eq!(waiting.await.expect("answered"), Some(503));
+        assert!(bodies.receive(None, Body::from("{}")).await.is_ok(), "small ones go on beside");
         drop(first);
         assert!(bodies.receive(None, chunks(2)).await.is_ok(), "all room came back");
     }
@@ -277,8 +314,9 @@ mod tests {
 
     #[tokio::test]
     async fn large_bodies_are_read_like_small_ones() {
-        for length in [10, limits::BODY_BYTES_PARSED_INLINE + 1] {
-            let body = JsonBody { bytes: format!(r#"{{"a":"{}"}}"#, "x".repeat(length)).into_bytes(), room: None };
+        for length in [10, limits::BODY_START_BYTES + 1] {
+            let body =
+                JsonBody { bytes: format!(r#"{{"a":"{}"}}"#, "x".repeat(length)).into_bytes(), room: [None, None] };
             assert_eq!(body.read(|fields| fields.required_text("a")).await.expect("read").len(), length);
         }
     }

@@ -1,7 +1,7 @@
 //! Whose request it is, by address: the peer's, unless the peer is a proxy that the settings trust. A
 //! header that anyone can write decides nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -26,6 +26,14 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
         address = before;
     }
     address
+}
+
+/// Whoever has an address has its network: one customer of a provider has a whole /64 of IPv6 addresses.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (Ipv6Addr::BITS / 2)))),
+        address => address,
+    }
 }
 
 /// Whether the request says that it came through a proxy.

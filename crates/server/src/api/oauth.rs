@@ -21,9 +21,11 @@ use strum::VariantArray as _;
 use subtle::ConstantTimeEq as _;
 use utoipa::ToSchema;
 
+use crate::api::body::drop_beside;
 use crate::api::client_address::client_address;
 use crate::api::error::ApiError;
 use crate::api::{request_id, wire};
+use crate::clock::Clock;
 use crate::state::Giftd;
 
 /// Get an access token
@@ -186,7 +188,7 @@ impl Form {
             return Err(OAuthError::InvalidRequest("the body must be application/x-www-form-urlencoded").into());
         }
         let bytes = tokio::select! {
-            received = received(body) => received?,
+            received = received(&giftd.clock, body) => received?,
             () = giftd.clock.sleep(Duration::from_secs(limits::BODY_SECONDS)) => {
                 return Err(OAuthError::InvalidRequest("the form did not arrive in time").into());
             }
@@ -213,25 +215,19 @@ impl Form {
     }
 }
 
-/// The whole form. Of one that is too large the rest is read and dropped, so that a client that sends
-/// all before it listens gets its answer.
-async fn received(mut body: Body) -> Result<Vec<u8>, TokenRefusal> {
-    let (mut bytes, mut length) = (Vec::new(), 0_usize);
+/// The whole form, unless it is too large.
+async fn received(clock: &Clock, mut body: Body) -> Result<Vec<u8>, TokenRefusal> {
+    let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| OAuthError::InvalidRequest("the form did not arrive whole"))?;
         let Ok(data) = frame.into_data() else { continue };
-        length = length.saturating_add(data.len());
-        if length <= limits::TOKEN_FORM_BYTES {
-            bytes.extend_from_slice(&data);
-        } else if length > limits::BODY_BYTES_DROPPED {
-            break;
+        if bytes.len().saturating_add(data.len()) > limits::TOKEN_FORM_BYTES {
+            drop_beside(clock, body);
+            return Err(ApiError::payload_too_large(limits::TOKEN_FORM_BYTES).into());
         }
+        bytes.extend_from_slice(&data);
     }
-    if length > limits::TOKEN_FORM_BYTES {
-        Err(ApiError::payload_too_large(limits::TOKEN_FORM_BYTES).into())
-    } else {
-        Ok(bytes)
-    }
+    Ok(bytes)
 }
 
 /// Why no token is issued.
@@ -311,7 +307,7 @@ fn not_stored(mut response: Response) -> Response {
 #[expect(dead_code, reason = "describes what `Form` reads")]
 pub struct TokenRequest {
     /// Always `client_credentials`.
-    #[schema(example = "client_credentials")]
+    #[schema(pattern = "^client_credentials$", example = "client_credentials")]
     grant_type: String,
     /// Unless by HTTP Basic.
     client_id: Option<String>,

@@ -12,8 +12,8 @@ use axum::response::Response;
 use axum::routing::get;
 use giftd_domain::access::Scope;
 use strum::VariantArray as _;
-use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::schema::{AdditionalProperties, Object, SchemaType};
 use utoipa::openapi::security::{ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
@@ -34,6 +34,13 @@ Send gift cards: place orders, follow them, and see the balance that pays for th
 `{\"error\", \"message\", \"requestId\", \"details\"}` with all problems at once. Instants are RFC 3339 in UTC, money \
 is a number with exactly the currency's minor digits. What credentials see is decided by them: each organization \
 has a production and a sandbox account.";
+
+/// A text without control characters and separators of lines and paragraphs, as `text::line` has it.
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$";
+/// The same with something that isn't white space, as `text::filled_line` has it.
+const FILLED_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$";
+/// A text whose only control characters are line feeds and tabs, as `text::lines` has it.
+const LINES: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
 
 /// The endpoints of the document, under `/api/v1`.
 fn endpoints() -> OpenApiRouter<Arc<Giftd>> {
@@ -69,6 +76,7 @@ pub fn documented() -> (Router<Arc<Giftd>>, OpenApi) {
     let (router, mut document) = all.split_for_parts();
     add_errors(&mut document);
     remove_nulls(&mut document);
+    add_characters(&mut document);
     (router, document)
 }
 
@@ -228,6 +236,50 @@ fn remove_nulls(document: &mut OpenApi) {
                 }
             }
         }
+    }
+}
+
+/// Which characters a text that is sent may hold, so that no annotation has to say it again. One that must not be
+/// only white space says just that: `\S`.
+fn add_characters(document: &mut OpenApi) {
+    let parameters = document.paths.paths.values_mut().flat_map(|item| operations(item).collect::<Vec<_>>());
+    let parameters = parameters.flat_map(|(_, operation)| operation.parameters.iter_mut().flatten());
+    for parameter in parameters {
+        if let RefOr::T(parameter) = parameter
+            && parameter.parameter_in != ParameterIn::Path
+            && let Some(RefOr::T(Schema::Object(text))) = &mut parameter.schema
+        {
+            add_pattern(&parameter.name, text);
+        }
+    }
+    for schema in document.components.iter_mut().flat_map(|components| components.schemas.values_mut()) {
+        let RefOr::T(Schema::Object(object)) = schema else { continue };
+        if !matches!(object.additional_properties.as_deref(), Some(AdditionalProperties::FreeForm(false))) {
+            continue;
+        }
+        for (name, property) in &mut object.properties {
+            if let RefOr::T(Schema::Object(text)) = property {
+                add_pattern(name, text);
+            }
+        }
+    }
+}
+
+fn add_pattern(name: &str, text: &mut Object) {
+    let is_text = match &text.schema_type {
+        SchemaType::Type(one) => *one == Type::String,
+        SchemaType::Array(types) => types.contains(&Type::String),
+        SchemaType::AnyValue => false,
+    };
+    let says_more = text.enum_values.is_some() || text.format.is_some();
+    let pattern = match text.pattern.as_deref() {
+        None if name == "message" || name == "emailMessage" => LINES,
+        None => LINE,
+        Some(r"\S") => FILLED_LINE,
+        Some(_) => return,
+    };
+    if is_text && !says_more {
+        text.pattern = Some(pattern.to_owned());
     }
 }
 

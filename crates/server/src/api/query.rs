@@ -30,7 +30,7 @@ impl Query {
             match (decoded(name), decoded(value)) {
                 (Some(name), Some(value)) => parameters.push((name, value)),
                 (name, _) => problems.add(
-                    name.unwrap_or_else(|| "query".to_owned()),
+                    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "query".to_owned()),
                     "INVALID_ENCODING",
                     "must be UTF-8, each byte that is not plain written as % and two hexadecimal digits",
                 ),
@@ -309,6 +309,8 @@ mod tests {
                 "{bad}"
             );
         }
-        assert_eq!(wrong("%ff=1", |_| ()), ["query INVALID_ENCODING"]);
+        for nameless in ["%ff=1", "=%", "%"] {
+            assert_eq!(wrong(nameless, |_| ()), ["query INVALID_ENCODING"], "{nameless}");
+        }
     }
 }

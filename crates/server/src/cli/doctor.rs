@@ -39,7 +39,7 @@ struct Report {
 /// One thing that was looked at.
 #[derive(Serialize)]
 struct Finding {
-    /// What: `settings`, `database`, `keys`, `clock`, `mail`, `dkim`, `rates`, `catalog`, `codes`, `schedules`.
+    /// What: `settings`, `database`, `keys`, `clock`, `mail`, `dkim`, `rates`, `catalog`, `codes`, `schedules`, `recipients`.
     check: &'static str,
     status: Status,
     /// What was found.
@@ -127,6 +127,10 @@ fn look_at_settings(settings: &Settings, findings: &mut Findings) {
     }
     for warning in warnings {
         findings.warn("settings", warning, "change the setting in giftd.toml or in the environment");
+    }
+    match settings.pii_days {
+        Some(days) => findings.ok("recipients", format!("they are erased {days} days after their gifts' expiry")),
+        None => findings.ok("recipients", "they are kept: GIFTD_PII_DAYS isn't set"),
     }
 }
 

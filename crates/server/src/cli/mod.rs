@@ -4,12 +4,14 @@
 
 mod app;
 mod arguments;
+mod backup;
 mod balance;
 mod catalog;
 mod catalog_file;
 mod choice_range;
 mod codes;
 mod codes_file;
+mod copy;
 mod demo;
 mod demo_data;
 mod doctor;
@@ -95,6 +97,10 @@ enum Command {
     /// The books
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Copy the SQLite database into a file, beside a running server
+    Backup(backup::Backup),
+    /// Copy everything into another, new database, SQLite or PostgreSQL
+    Copy(copy::Copy),
     /// Say what is wrong with this installation and how to mend it
     Doctor(doctor::Doctor),
     /// Print the API's OpenAPI document
@@ -158,6 +164,8 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::ChoiceRange(command) => command.run(&context).await,
         Command::Fx(command) => command.run(&context).await,
         Command::Ledger(command) => command.run(&context).await,
+        Command::Backup(command) => command.run(&context).await,
+        Command::Copy(command) => command.run(&context).await,
         Command::Doctor(command) => command.run(&context).await,
         Command::Openapi(command) => Ok(command.run()),
     }
@@ -202,6 +210,8 @@ mod tests {
             "fx import FILE.csv",
             "fx list",
             "ledger verify",
+            "backup FILE",
+            "copy --from sqlite:giftd.db --to postgres://giftd:secret@db/giftd --json",
             "doctor",
             "openapi",
             "--json doctor",

@@ -423,6 +423,21 @@ mod tests {
     }
 
     #[test]
+    fn no_mail_names_another_server() {
+        for kind in KINDS {
+            for (name, mail) in samples() {
+                let html = of_kind(kind, mail).render().expect("rendered").html;
+                let named = ["href=\"", "src=\""].into_iter().flat_map(|attribute| html.split(attribute).skip(1));
+                for address in named {
+                    let ours = address.starts_with("https://gifts.example/") || address.starts_with("cid:");
+                    assert!(ours, "{kind:?} {name}: {}", address.split('"').next().unwrap_or_default());
+                }
+                assert!(!html.contains("url(") && !html.contains("@import"), "{kind:?} {name}");
+            }
+        }
+    }
+
+    #[test]
     fn the_link_reads_as_one_in_the_html_too() {
         assert!(mail().render().expect("rendered").html.contains("href=\"https://gifts.example/r/AbC-123_xyz\""));
     }

@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use giftd_domain::Timestamp;
+
 /// A maildir: `tmp`, `new` and `cur` in one folder. Made when the first mail comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maildir {
@@ -30,6 +32,14 @@ impl Maildir {
         let maildir = self.clone();
         let name = file_name(message_id);
         tokio::task::spawn_blocking(move || maildir.write(&name, &mail)).await.map_err(io::Error::other)?
+    }
+
+    /// Removes mails that were kept before `before`, and what a crash left of others: how many. What a mail reader has
+    /// taken to `cur` is that reader's.
+    pub async fn drop_older(&self, before: Timestamp) -> io::Result<u64> {
+        let folders = [self.new_mails(), self.root.join("tmp")];
+        let drop = move || folders.iter().map(|folder| drop_older(folder, before)).sum();
+        tokio::task::spawn_blocking(drop).await.map_err(io::Error::other)?
     }
 
     fn write(&self, name: &str, mail: &[u8]) -> io::Result<PathBuf> {
@@ -60,6 +70,31 @@ impl Maildir {
         }
         Ok(())
     }
+}
+
+/// Removes the files of a folder that were last written before `before`. Nodes that share the folder do it at once.
+fn drop_older(folder: &Path, before: Timestamp) -> io::Result<u64> {
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let files = match fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) if is_gone(&error) => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let mut dropped = 0;
+    for file in files {
+        let file = file?;
+        let removed = file.metadata().and_then(|found| {
+            let is_old =
+                found.is_file() && Timestamp::try_from(found.modified()?).is_ok_and(|written| written < before);
+            if is_old { fs::remove_file(file.path()).map(|()| 1) } else { Ok(0) }
+        });
+        match removed {
+            Ok(removed) => dropped += removed,
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(dropped)
 }
 
 fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -123,6 +158,29 @@ mod tests {
             .collect();
         contents.sort();
         assert_eq!(contents, ["resent", "second"]);
+    }
+
+    #[tokio::test]
+    async fn mails_before_an_instant_are_removed_but_not_what_a_reader_has_taken() {
+        let data = tempfile::tempdir().expect("folder");
+        let maildir = Maildir::in_data_dir(data.path());
+        let at = Timestamp::from_second(1_795_000_000).expect("an instant");
+        assert_eq!(maildir.drop_older(at).await.expect("nothing is there yet"), 0);
+        maildir.keep("<taken@x>", Vec::new()).await.expect("kept");
+        fs::rename(maildir.new_mails().join("taken@x"), data.path().join("mail/cur/taken@x:2,S")).expect("taken");
+        for (name, seconds) in [("new/old@x", -1), ("new/young@x", 0), ("tmp/left", -1), ("cur/taken@x:2,S", -100)] {
+            let path = data.path().join("mail").join(name);
+            let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).expect("a file");
+            let written = at + jiff::SignedDuration::from_secs(seconds);
+            file.set_modified(written.into()).expect("its time");
+        }
+        assert_eq!(maildir.drop_older(at).await.expect("removed"), 2);
+        assert_eq!(maildir.drop_older(at).await.expect("removed"), 0);
+        for (name, stays) in
+            [("new/old@x", false), ("new/young@x", true), ("tmp/left", false), ("cur/taken@x:2,S", true)]
+        {
+            assert_eq!(data.path().join("mail").join(name).exists(), stays, "{name}");
+        }
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Post {
     pub fn captures(&self, environment: Environment) -> bool {
         environment == Environment::Sandbox || self.smtp.is_none()
     }
+
+    /// Days that captured mails are kept as files.
+    pub fn mail_file_days(&self) -> i64 {
+        if self.smtp.is_some() { limits::MAIL_FILE_DAYS } else { limits::MAIL_FILE_DAYS_WITHOUT_SERVER }
+    }
 }
 
 /// Sends one mail at a time; owns at most one SMTP connection, opened when the first mail needs it

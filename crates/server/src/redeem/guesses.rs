@@ -1,12 +1,13 @@
 //! Wrong links and verifications: after so many in a minute, the next ones of that address are told to wait. Right
 //! ones open all the same, so that who guesses doesn't lock out the recipients of their network.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use giftd_domain::limits;
 
+use crate::api::client_address::network;
 use crate::api::failures::Failures;
 use crate::clock::Clock;
 
@@ -28,14 +29,6 @@ impl Guesses {
     /// Counts a wrong link or verification.
     pub async fn count(&self, address: IpAddr) {
         self.0.count("", network(address)).await;
-    }
-}
-
-/// One customer of a provider has a whole /64 of IPv6 addresses.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (Ipv6Addr::BITS / 2)))),
     }
 }
 

@@ -34,7 +34,7 @@ pub async fn request(State(giftd): State<Arc<Giftd>>, guest: Guest, body: Body) 
     let requested = giftd.store.request_verification(visit.gift(), visit.link.link_version, now).await;
     match requested.map_err(|error| guest.failed(error))? {
         VerificationRequested::Requested { .. } => {
-            giftd.wake.notify_one();
+            giftd.wake.all();
             Ok(see_other(&format!("{}/verification", visit.path())))
         }
         VerificationRequested::TooMany { wait } => {

@@ -10,7 +10,7 @@ use giftd_domain::gifts::RedemptionStatus;
 use giftd_domain::gifts::redemption::{GiftAtHand, Redemption, RedemptionState};
 use giftd_domain::ids::GiftKey;
 use giftd_domain::money::{Currency, Money};
-use giftd_domain::orders::CardType;
+use giftd_domain::orders::{CardType, OrderType};
 use giftd_domain::{Timestamp, limits};
 use minijinja::{Value, context};
 
@@ -95,9 +95,10 @@ impl<'a> Visit<'a> {
         path(self.guest)
     }
 
-    /// Whether the recipient's address is verified; a reward link has none, and is its own credential.
+    /// Whether the recipient's address is verified; a reward link has none, and is its own credential. An address
+    /// that was erased proves nothing.
     pub fn is_verified(&self) -> bool {
-        self.session.is_some() || self.at_hand.gift.recipient.email.is_none()
+        self.session.is_some() || self.at_hand.order.order_id.order_type == OrderType::Link
     }
 
     /// Whether the gift's time is over.

@@ -4,6 +4,9 @@
 //! connection, send; one task settles the outcomes in groups. A wake-up (an order was placed here) and
 //! a scan each second drive the same claims. A node that dies loses nothing: its claims run out, and
 //! others take over. Only the claim's number settles, so nothing is ever settled twice.
+//!
+//! All of this is there twice: for the mails that go to the mail server, and for those that it has no say in, a
+//! sandbox's and the links. Neither waits for the other.
 
 mod in_hand;
 mod pace;
@@ -11,6 +14,7 @@ mod pause;
 mod retry;
 mod send;
 mod settle;
+mod wake;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +22,7 @@ use std::time::Duration;
 
 use giftd_domain::gifts::ClaimedDelivery;
 use giftd_domain::limits;
-use giftd_store::{Store, StoreError, Work};
+use giftd_store::{Mails, Store, StoreError};
 use jiff::SignedDuration;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +32,7 @@ use self::in_hand::{InHand, Place};
 use self::pace::Pace;
 use self::pause::Pause;
 pub use self::send::attempt;
+pub use self::wake::Wake;
 use crate::clock::Clock;
 use crate::mail::{MailFrom, Post};
 use crate::state::Giftd;
@@ -36,6 +41,7 @@ use crate::state::Giftd;
 const SCAN: Duration = Duration::from_secs(1);
 
 /// What delivering takes.
+#[derive(Clone)]
 pub struct Delivery {
     /// The node.
     pub giftd: Arc<Giftd>,
@@ -79,9 +85,10 @@ struct Job {
     place: Place,
 }
 
-/// What all tasks share.
+/// What all tasks share that deliver the same mails.
 struct Shared {
     delivery: Delivery,
+    mails: Mails,
     in_hand: Arc<InHand>,
     pace: Pace,
     pause: Pause,
@@ -90,7 +97,13 @@ struct Shared {
 }
 
 /// Starts delivering on `tasks`, until `stop`; what was claimed by then is still sent and settled.
-pub fn start(delivery: Delivery, tasks: &TaskTracker, stop: &CancellationToken) {
+pub fn start(delivery: &Delivery, tasks: &TaskTracker, stop: &CancellationToken) {
+    for mails in [Mails::Outgoing, Mails::Staying] {
+        start_one(delivery.clone(), mails, tasks, stop);
+    }
+}
+
+fn start_one(delivery: Delivery, mails: Mails, tasks: &TaskTracker, stop: &CancellationToken) {
     let (senders, rate) = (delivery.giftd.settings.mail_concurrency, delivery.giftd.settings.mail_rate);
     let shared = Arc::new(Shared {
         in_hand: InHand::new(senders, rate, delivery.begin_within()),
@@ -98,6 +111,7 @@ pub fn start(delivery: Delivery, tasks: &TaskTracker, stop: &CancellationToken) 
         pause: Pause::new(),
         unsettled: AtomicBool::new(false),
         delivery,
+        mails,
     });
     let (jobs, waiting) = mpsc::unbounded_channel();
     let (outcomes, settling) = mpsc::channel(limits::SETTLE_DELIVERIES);
@@ -134,7 +148,7 @@ pub(super) fn describe_metrics() {
     describe_gauge!("giftd_deliveries_oldest_due_seconds", Unit::Seconds, "For how long the oldest of them is due.");
 }
 
-/// The one task of a node that claims.
+/// The one task of a node that claims such mails.
 struct Claims {
     shared: Arc<Shared>,
     /// Bounded by the places in hand.
@@ -161,7 +175,7 @@ impl Claims {
             if self.claim(room).await == Left::Nothing {
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    () = shared.delivery.giftd.wake.notified() => {}
+                    () = shared.delivery.giftd.wake.due(shared.mails) => {}
                     () = shared.delivery.clock().sleep(SCAN) => {}
                 }
             }
@@ -192,7 +206,7 @@ impl Claims {
         }
         let claimed = clock.elapsed();
         let lease = SignedDuration::try_from(shared.delivery.lease()).unwrap_or(SignedDuration::MAX);
-        let deliveries = store.claim_deliveries(Work::Everyone, clock.now(), lease, limit).await?;
+        let deliveries = store.claim_deliveries(shared.mails, clock.now(), lease, limit).await?;
         // After a pause one mail tries the relay; the next has to wait and see.
         let is_trying = allowed == 1;
         let left = if is_trying || deliveries.len() < limit as usize { Left::Nothing } else { Left::More };

@@ -26,7 +26,7 @@ async fn turn(giftd: &Giftd) -> Result<bool, StoreError> {
     let turned = giftd.store.turn_gifts(Work::Everyone, now, &giftd.settings.reminders, entropy).await?;
     tell(&turned);
     if turned.reminded > 0 {
-        giftd.wake.notify_one();
+        giftd.wake.all();
     }
     Ok(turned.gifts >= u64::from(limits::TURN_GIFTS))
 }

@@ -21,7 +21,7 @@ use giftd_domain::ids::{AccountId, OrganizationId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::limits;
 use giftd_domain::money::Currency;
-use giftd_store::{OperatorEntry, SettleDelivery, Work};
+use giftd_store::{Mails, OperatorEntry, SettleDelivery};
 use http_body_util::BodyExt as _;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -214,7 +214,7 @@ impl Bed {
     pub async fn deliver(&self, refused: &[&str]) {
         let lease = SignedDuration::from_secs(60);
         loop {
-            let claimed = self.giftd.store.claim_deliveries(Work::Everyone, self.clock.now(), lease, 1_000).await;
+            let claimed = self.giftd.store.claim_deliveries(Mails::All, self.clock.now(), lease, 1_000).await;
             let claimed = claimed.expect("claimed");
             if claimed.is_empty() {
                 return;

@@ -77,6 +77,28 @@ fn enums_are_listed_and_requests_take_no_other_fields() {
     );
 }
 
+#[test]
+fn every_text_that_is_sent_says_which_characters_it_takes() {
+    let document = document();
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    let mut count = 0;
+    for (name, schema) in schemas.iter().filter(|(_, schema)| schema["additionalProperties"] == false) {
+        for (field, text) in schema["properties"].as_object().expect("properties") {
+            let is_text = text["type"] == "string" || text["type"].as_array().is_some_and(|types| types[0] == "string");
+            assert!(!is_text || text["pattern"].is_string() || text["format"].is_string(), "{name} {field}: {text}");
+            count += usize::from(is_text);
+        }
+    }
+    assert!(count >= 15, "{count}");
+    let pattern = |schema: &str, field: &str| schemas[schema]["properties"][field]["pattern"].as_str();
+    assert_ne!(
+        pattern("EmailSetting", "message"),
+        pattern("EmailSetting", "templateId"),
+        "line feeds in messages only"
+    );
+    assert_ne!(pattern("EmailSetting", "subject"), pattern("EmailSetting", "templateId"), "a subject is not blank");
+}
+
 #[tokio::test]
 async fn the_document_is_served_as_it_is_committed() {
     let bed = Bed::new().await;

@@ -125,5 +125,5 @@ async fn the_choice_example_is_placed_and_goes_out_at_once() {
 async fn a_new_order_wakes_the_delivery_workers() {
     let bed = Bed::new().await;
     bed.post_text(&bed.token, CHOICE, &[], CHOICE_EXAMPLE).await;
-    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.notified()).await.expect("woken");
+    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.due(giftd_store::Mails::Outgoing)).await.expect("woken");
 }

@@ -85,7 +85,7 @@ async fn filters_combine_with_and() {
     assert_eq!(
         bed.giftd
             .store
-            .claim_deliveries(giftd_store::Work::Everyone, bed.clock.now(), lease, 2)
+            .claim_deliveries(giftd_store::Mails::All, bed.clock.now(), lease, 2)
             .await
             .expect("claimed")
             .len(),

@@ -28,12 +28,8 @@ async fn a_replay_answers_the_order_as_it_is_now() {
     let bed = Bed::new().await;
     assert_eq!(bed.place(&order("k")).await["status"], "PENDING");
     let lease = SignedDuration::from_secs(60);
-    let claimed = bed
-        .giftd
-        .store
-        .claim_deliveries(giftd_store::Work::Everyone, bed.clock.now(), lease, 10)
-        .await
-        .expect("claimed");
+    let claimed =
+        bed.giftd.store.claim_deliveries(giftd_store::Mails::All, bed.clock.now(), lease, 10).await.expect("claimed");
     assert_eq!(claimed.len(), 1);
     let again = bed.post(BRANDED, &order("k")).await;
     assert_eq!((again.status.as_u16(), &again.json["data"]["status"]), (200, &json!("IN_PROGRESS")));

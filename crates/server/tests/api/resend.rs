@@ -51,7 +51,9 @@ async fn all_gifts_of_an_address_are_sent_again_whatever_the_case() {
     bed.clock.advance(Duration::from_secs(60));
     let answer = resend(&bed, &order, &[entry("ALICE@example.com")]).await;
     assert_resent(&answer, &order, 2, &[]);
-    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.notified()).await.expect("the workers are woken");
+    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.due(giftd_store::Mails::Outgoing))
+        .await
+        .expect("the workers are woken");
     assert_eq!(now(&bed, &order).await["recipients"], before["recipients"], "as they were until they are sent");
     assert_eq!(bed.giftd.store.backlog(bed.clock.now()).await.expect("an answer").due, 2);
     bed.deliver(&["Alice@Example.com"]).await;
@@ -193,7 +195,7 @@ async fn a_gift_whose_first_mail_is_still_tried_is_skipped() {
     let bed = Bed::new().await;
     let order = bed.place(&order_to("k", &["alice@example.com", "bob@example.com"])).await;
     let lease = jiff::SignedDuration::from_secs(60);
-    let claimed = bed.giftd.store.claim_deliveries(giftd_store::Work::Everyone, bed.clock.now(), lease, 1).await;
+    let claimed = bed.giftd.store.claim_deliveries(giftd_store::Mails::All, bed.clock.now(), lease, 1).await;
     assert_eq!(claimed.expect("claimed").len(), 1);
     let answer = resend(&bed, &order, &[entry("alice@example.com"), entry("bob@example.com")]).await;
     assert_resent(&answer, &order, 0, &[("alice@example.com", "NOT_YET_SENT"), ("bob@example.com", "NOT_YET_SENT")]);

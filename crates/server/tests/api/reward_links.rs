@@ -62,7 +62,9 @@ async fn an_order_of_links_is_paid_at_once_and_has_nobodys_address() {
         assert_eq!((&recipient["amount"], text(recipient, "deliveryStatus")), (&json!(50.0), "PENDING"));
     }
     assert_eq!(bed.account().await.balances.pending, 15_000);
-    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.notified()).await.expect("the workers are woken");
+    tokio::time::timeout(crate::bed::DEADLINE, bed.giftd.wake.due(giftd_store::Mails::Staying))
+        .await
+        .expect("the workers are woken");
     let listed = bed.get("/api/v1/orders?orderType=LINK").await;
     assert_eq!(listed.json["data"][0]["orderId"], order["orderId"]);
     assert!(!listed.text.contains("rewardLink"), "a summary has no links");
@@ -74,7 +76,7 @@ async fn the_links_are_there_once_it_is_complete_and_open_its_gifts() {
     let order = place(&bed, &three("k")).await;
     assert_eq!(reward_links(&order), [None; 3]);
     let lease = jiff::SignedDuration::from_secs(60);
-    let claim = bed.giftd.store.claim_deliveries(giftd_store::Work::Everyone, bed.clock.now(), lease, 1).await;
+    let claim = bed.giftd.store.claim_deliveries(giftd_store::Mails::All, bed.clock.now(), lease, 1).await;
     assert_eq!(claim.expect("claimed").len(), 1);
     let going = now(&bed, &order).await;
     assert_eq!((text(&going, "status"), reward_links(&going)), ("IN_PROGRESS", vec![None; 3]));

@@ -92,7 +92,9 @@ async fn a_local_time_that_a_clock_change_skips_is_moved_forward_by_the_gap() {
 async fn no_text_smuggles_a_header_or_a_null_byte() {
     let bed = Bed::new().await;
     let mut cases = Vec::new();
-    for text in ["Acme\r\nBcc: eve@example.com", "Acme\nX: y", "Acme\0", "Acme\u{85}", "Acme\u{2028}"] {
+    for text in
+        ["Acme\r\nBcc: eve@example.com", "Acme\nX: y", "Acme\0", "Acme\u{85}", "Acme\u{2028}", "Acme \u{202e}moc"]
+    {
         cases.push(("/emailSetting/senderName", json!(text), "emailSetting.senderName CONTROL_CHARACTER"));
         cases.push(("/emailSetting/subject", json!(text), "emailSetting.subject CONTROL_CHARACTER"));
         cases.push(("/recipients/0/firstName", json!(text), "recipients[0].firstName CONTROL_CHARACTER"));

@@ -155,7 +155,7 @@ impl Node {
     /// Places an order to go out at once, and wakes the node as the API does.
     pub async fn place(&self, clock: &Clock, emails: &[String]) -> OrderId {
         let id = place(self.store().as_ref(), order(clock, self.account, emails, SendTiming::Immediate)).await;
-        self.running.giftd.wake.notify_one();
+        self.running.giftd.wake.all();
         id
     }
 

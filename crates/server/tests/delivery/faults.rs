@@ -5,9 +5,10 @@ use std::time::Duration;
 use giftd::settings::Settings;
 use giftd_domain::access::Environment;
 use giftd_domain::gifts::DeliveryStatus;
-use giftd_domain::orders::OrderStatus;
+use giftd_domain::orders::{Order, OrderStatus, OrderType};
+use giftd_domain::schedule::SendTiming;
 
-use crate::bed::{Bed, COST, addresses};
+use crate::bed::{Bed, COST, addresses, funded, order, order_when, place};
 use crate::smtp_sink::{Reply, Stage};
 
 #[tokio::test]
@@ -102,6 +103,32 @@ async fn a_server_that_stalls_is_given_up_within_half_the_lease() {
     let error = order.gifts[0].delivery_error.clone();
     assert!(error.as_deref().is_none_or(|error| error.contains("not sent within 0.8 s")), "{error:?}");
     assert_eq!(node.complete(id).await.gifts[0].delivery_attempts, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_stalls_holds_up_neither_a_sandbox_nor_links() {
+    let bed = Bed::new().await;
+    bed.sink.always(Stage::Greeting, Reply::Stall);
+    let node = bed.start(bed.settings(), Environment::Production).await;
+    let stalled = node.place(&bed.clock, &addresses(40)).await;
+    node.order_when(stalled, |order| order.summary.status == OrderStatus::InProgress).await;
+
+    let sandbox = funded(node.store().as_ref(), &bed.clock, Environment::Sandbox).await;
+    let rehearsal = order(&bed.clock, sandbox, &addresses(40), SendTiming::Immediate);
+    let mut links = order(&bed.clock, node.account, &addresses(40), SendTiming::Immediate);
+    links.order_type = OrderType::Link;
+    for gift in &mut links.gifts {
+        gift.recipient.email = None;
+    }
+    // A mail may take 24 s of its lease: waiting for one of those would miss the deadline.
+    for (account, command) in [(sandbox, rehearsal), (node.account, links)] {
+        let id = place(node.store().as_ref(), command).await;
+        let complete = |order: &Order| order.summary.status == OrderStatus::Complete;
+        let order = order_when(node.store().as_ref(), &bed.clock, account, id, complete).await;
+        assert!(order.gifts.iter().all(|gift| gift.delivery_status == DeliveryStatus::Sent));
+    }
+    let waiting = node.order_when(stalled, |_| true).await;
+    assert!(waiting.gifts.iter().all(|gift| gift.delivery_status == DeliveryStatus::Pending));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use giftd_domain::access::Environment;
 use giftd_domain::gifts::{DeliveryOutcome, DeliveryStatus, Settlement};
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::schedule::SendTiming;
-use giftd_store::{SettleDelivery, Work};
+use giftd_store::{Mails, SettleDelivery};
 use jiff::SignedDuration;
 
 use crate::bed::{Bed, DEADLINE, Node, addresses, funded, order, place};
@@ -24,7 +24,7 @@ async fn a_dead_nodes_claim_is_taken_over_when_its_lease_ends_and_its_outcome_no
         let account = funded(store.as_ref(), &bed.clock, Environment::Production).await;
         let id = place(store.as_ref(), order(&bed.clock, account, &addresses(3), SendTiming::Immediate)).await;
         let now = bed.clock.now();
-        let claimed = store.claim_deliveries(Work::Everyone, now, lease, 100).await.expect("claimed");
+        let claimed = store.claim_deliveries(Mails::All, now, lease, 100).await.expect("claimed");
         assert_eq!(claimed.len(), 3);
         (account, id, claimed, now + lease)
     };

@@ -87,7 +87,7 @@ async fn a_scheduled_order_goes_out_when_it_is_due_and_not_before() {
     let node = bed.start(bed.settings(), Environment::Production).await;
     let due = bed.clock.now() + Duration::from_millis(1_500);
     let id = place(node.store().as_ref(), order(&bed.clock, node.account, &addresses(1), scheduled(due))).await;
-    node.running.giftd.wake.notify_one();
+    node.running.giftd.wake.all();
     assert!(bed.sink.has_taken(1, DEADLINE).await);
     assert!(bed.clock.now() >= due);
     let sent_at = node.complete(id).await.gifts[0].sent_at.expect("an instant");
@@ -130,7 +130,7 @@ async fn mails_to_the_relay_are_signed_and_captured_ones_are_not() {
     node.complete(id).await;
     let sandbox = crate::bed::funded(node.store().as_ref(), &bed.clock, Environment::Sandbox).await;
     place(node.store().as_ref(), order(&bed.clock, sandbox, &addresses(1), SendTiming::Immediate)).await;
-    node.running.giftd.wake.notify_one();
+    node.running.giftd.wake.all();
     let begun = bed.clock.elapsed();
     while bed.captured().is_empty() {
         assert!(bed.clock.elapsed() - begun < DEADLINE);

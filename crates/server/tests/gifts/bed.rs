@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ use giftd_domain::ids::{AccountId, GiftKey, OrderId, TemplateId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::limits;
 use giftd_domain::money::Money;
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::{Schedule, SendTiming};
-use giftd_store::{OperatorEntry, Placed, SettleDelivery, Store, Work};
+use giftd_store::{Mails, OperatorEntry, Placed, SettleDelivery, Store};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
@@ -112,14 +114,25 @@ impl Bed {
         serve::start(self.settings(), Clock::system()).await.expect("the node starts")
     }
 
+    /// The same, which erases recipients.
+    pub async fn erasing_node(&self, retention: Retention) -> Running {
+        let settings = Settings { pii_days: Some(retention), ..self.settings() };
+        serve::start(settings, Clock::system()).await.expect("the node starts")
+    }
+
     /// Whether several nodes with workers may run: on SQLite one does.
     pub fn has_many_nodes(&self) -> bool {
         self.url.is_some()
     }
 
+    /// Where captured mails appear.
+    pub fn new_mails(&self) -> PathBuf {
+        self.folder.path().join("mail/new")
+    }
+
     /// The captured mails.
     pub fn captured(&self) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.folder.path().join("mail/new")) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(self.new_mails()) else { return Vec::new() };
         entries.map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a mail")).collect()
     }
 }
@@ -164,8 +177,7 @@ pub async fn sent_gifts(giftd: &Giftd, given: Given, count: usize) -> SentGift {
     };
     let mut left = count;
     while left > 0 {
-        let claimed =
-            store.claim_deliveries(Work::Everyone, at, SignedDuration::from_mins(1), limits::CLAIM_DELIVERIES);
+        let claimed = store.claim_deliveries(Mails::All, at, SignedDuration::from_mins(1), limits::CLAIM_DELIVERIES);
         let mine = claimed.await.expect("claimed").into_iter().filter(|delivery| delivery.gift.order == order);
         let sent = mine.map(|delivery| SettleDelivery {
             settlement: Settlement {
@@ -332,6 +344,13 @@ pub async fn stock(store: &dyn Store) -> (u64, u64) {
         .iter()
         .find(|row| row.product_id == PRODUCT && row.face_value == FACE)
         .map_or((0, 0), |row| (row.available, row.handed_out))
+}
+
+/// A counter of this process, whose tests may count together.
+pub fn counted(giftd: &Giftd, name: &str) -> u64 {
+    let metrics = giftd.metrics.render();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("the counter");
+    line.trim().parse().expect("a count")
 }
 
 /// Asks until `look` finds what it looks for.

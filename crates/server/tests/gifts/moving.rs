@@ -14,7 +14,7 @@ use giftd_domain::history::PageRequest;
 use giftd_domain::ids::{AccountId, OrderId};
 use giftd_domain::limits;
 use giftd_domain::orders::{CardType, Order, OrderStatus};
-use giftd_store::{SettleDelivery, Work};
+use giftd_store::{Mails, SettleDelivery};
 use jiff::SignedDuration;
 
 use crate::bed::{Bed, COST, Database, Given, balanced, on, scheduled_order, sent_gift, until};
@@ -96,8 +96,8 @@ async fn dies_with_mails_in_hand(bed: Bed) {
     // It has come to the first order, has claimed its mails, and dies.
     let first = orders[0].1;
     assert!(dies.store.step_clock(account, claim, first, noon()).await.expect("an answer"));
-    let work = Work::Moving(account);
-    let in_hand = dies.store.claim_deliveries(work, first, SignedDuration::ZERO, 100).await.expect("claimed");
+    let mails = Mails::Moving(account);
+    let in_hand = dies.store.claim_deliveries(mails, first, SignedDuration::ZERO, 100).await.expect("claimed");
     assert_eq!(in_hand.len(), 2);
 
     assert_eq!(lives.store.take_over_moves(time.now()).await.expect("an answer"), [], "its lease hasn't ended");

@@ -33,7 +33,7 @@ use giftd_domain::money::{Currency, Money};
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::{CardType, EmailSetting, OrderType};
 use giftd_domain::schedule::SendTiming;
-use giftd_store::{OperatorEntry, Placed, SettleDelivery, Work};
+use giftd_store::{Mails, OperatorEntry, Placed, SettleDelivery, Work};
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
 use jiff::SignedDuration;
@@ -163,7 +163,7 @@ impl Bed {
     /// Settles all mails that are due as sent.
     pub async fn deliver(&self) {
         let (store, now) = (&self.giftd.store, self.clock.now());
-        let claimed = store.claim_deliveries(Work::Everyone, now, SignedDuration::from_mins(1), 100).await;
+        let claimed = store.claim_deliveries(Mails::All, now, SignedDuration::from_mins(1), 100).await;
         let sent = claimed.expect("claimed").into_iter().map(|mail| SettleDelivery {
             settlement: Settlement {
                 account_id: mail.account_id,

@@ -5,6 +5,7 @@ use giftd_domain::gifts::RedemptionStatus;
 use giftd_domain::gifts::redemption::{RedemptionId, RedemptionState, Reserve, Reserved};
 use giftd_domain::limits;
 use giftd_domain::money::Money;
+use giftd_domain::orders::erase::Retention;
 
 use crate::bed::{BRANDED, Bed, DAY, Given, Sent};
 
@@ -224,6 +225,35 @@ async fn an_expired_gift_is_gone_but_its_codes_stay_for_thirty_days() {
     let gone = bed.browser().get(&used.path()).await;
     gone.assert(410, "This gift has expired");
     assert!(!gone.has_form("verification-form"));
+}
+
+#[tokio::test]
+async fn an_erased_gift_is_gone_and_no_address_is_no_proof() {
+    let bed = Bed::new().await;
+    let gift = bed.give(BRANDED).await;
+    let mut browser = bed.opened(&gift).await;
+    let page = browser.get(&gift.path()).await;
+    let answer = browser.submit(&page, "redeem-form", &[]).await;
+    let code = browser.follow(&answer).await.codes().concat();
+    let kept = limits::RECIPIENTS_KEPT_DAYS_LEAST;
+    bed.advance((180 + kept.unsigned_abs()) * DAY - 1);
+    bed.turn().await;
+    // By a node whose clock is a second ahead.
+    let ahead = bed.clock.now() + jiff::SignedDuration::from_secs(1);
+    let retention = Retention::days(kept).expect("legal");
+    let erased = bed.giftd.store.erase_recipients(retention, ahead).await.expect("erased");
+    assert_eq!((erased.recipients, bed.at_hand(&gift).await.gift.recipient.email), (1, None));
+    let page = bed.browser().get(&gift.path()).await;
+    page.assert(410, "This gift has expired");
+    assert!(page.codes().is_empty() && !page.html.contains(&code), "{}", page.html);
+    let refused = bed.browser().submit(&page, "verification-form", &[]).await;
+    refused.assert(404, "This link no longer works");
+    bed.advance(1);
+    for mut visitor in [browser, bed.browser()] {
+        let page = visitor.get(&gift.path()).await;
+        page.assert(410, "This gift has expired");
+        assert!(!page.has_form("verification-form") && !page.html.contains(&code), "{}", page.html);
+    }
 }
 
 #[tokio::test]

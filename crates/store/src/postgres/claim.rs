@@ -25,7 +25,7 @@ use super::gifts::recipient;
 use super::operation::Connection;
 use super::rows::{Columns as _, Parameters, micros, name, uuid};
 use super::templates;
-use crate::{Backlog, Work};
+use crate::{Backlog, Mails};
 
 /// How many claims' worth of due mails one claim looks at: those of other nodes lie before its own.
 const WINDOW: i64 = 4;
@@ -69,13 +69,13 @@ struct Keys {
 /// transaction.
 pub(super) async fn claim_deliveries(
     connection: &Connection,
-    work: Work,
+    mails: Mails,
     now: Timestamp,
     lease: SignedDuration,
     limit: u32,
 ) -> Result<Claimed, Failure> {
-    let Some(beginning) = look(connection, work, now, limit).await? else { return Ok(Claimed::Nothing) };
-    let due = take_due(connection, work, &beginning, now, limit).await?;
+    let Some(beginning) = look(connection, mails, now, limit).await? else { return Ok(Claimed::Nothing) };
+    let due = take_due(connection, mails, &beginning, now, limit).await?;
     if due.positions.is_empty() {
         return Ok(Claimed::Missed);
     }
@@ -96,55 +96,56 @@ pub(super) async fn claim_deliveries(
 ///
 /// Verifications are the first, each kind with an index of its own and one behind the other, so that no more is
 /// read than is taken.
-fn due(work: Work) -> &'static str {
-    match work {
-        Work::Everyone => {
-            "SELECT * FROM (
-                (SELECT account_id, order_id, position, kind FROM mails
-                 WHERE kind = 'VERIFICATION' AND run_at <= $1 AND $3::BIGINT IS NULL
-                    AND account_id <> ALL (ARRAY(SELECT account_id FROM accounts WHERE clock_at IS NOT NULL))
-                 ORDER BY run_at LIMIT $2)
-                UNION ALL
-                (SELECT account_id, order_id, position, kind FROM mails
-                 WHERE kind <> 'VERIFICATION' AND run_at <= $1 AND $3::BIGINT IS NULL
-                    AND account_id <> ALL (ARRAY(SELECT account_id FROM accounts WHERE clock_at IS NOT NULL))
-                 ORDER BY run_at LIMIT $2)) due
-             LIMIT $2"
+fn due(mails: Mails) -> String {
+    let stays = match mails {
+        Mails::All => "",
+        Mails::Outgoing => "AND NOT stays",
+        Mails::Staying => "AND stays",
+        Mails::Moving(_) => {
+            return "SELECT account_id, order_id, position, kind FROM mails
+                WHERE account_id = $3 AND run_at + 0 <= (
+                    SELECT LEAST($1::BIGINT, clock_target - clock_ahead) FROM accounts
+                    WHERE account_id = $3 AND clock_at IS NOT NULL)
+                ORDER BY kind <> 'VERIFICATION', run_at + 0 LIMIT $2"
+                .to_owned();
         }
-        Work::Moving(_) => {
+    };
+    let [verifications, others] = ["=", "<>"].map(|is| {
+        format!(
             "SELECT account_id, order_id, position, kind FROM mails
-             WHERE account_id = $3 AND run_at + 0 <= (SELECT LEAST($1::BIGINT, clock_target - clock_ahead) FROM accounts
-                WHERE account_id = $3 AND clock_at IS NOT NULL)
-             ORDER BY kind <> 'VERIFICATION', run_at + 0 LIMIT $2"
-        }
-    }
+             WHERE kind {is} 'VERIFICATION' {stays} AND run_at <= $1 AND $3::BIGINT IS NULL
+                AND account_id <> ALL (ARRAY(SELECT account_id FROM accounts WHERE clock_at IS NOT NULL))
+             ORDER BY run_at LIMIT $2"
+        )
+    });
+    format!("SELECT * FROM (({verifications}) UNION ALL ({others})) due LIMIT $2")
 }
 
-fn only(work: Work) -> Option<i64> {
-    match work {
-        Work::Everyone => None,
-        Work::Moving(account) => Some(account.0),
+fn only(mails: Mails) -> Option<i64> {
+    match mails {
+        Mails::All | Mails::Outgoing | Mails::Staying => None,
+        Mails::Moving(account) => Some(account.0),
     }
 }
 
 /// The accounts to be held, of due mails whose orders begin with them; none where nothing is due.
-async fn look(connection: &Connection, work: Work, now: Timestamp, limit: u32) -> Result<Option<Vec<i64>>, Failure> {
+async fn look(connection: &Connection, mails: Mails, now: Timestamp, limit: u32) -> Result<Option<Vec<i64>>, Failure> {
     let statement = connection
         .prepare_cached(&format!(
             "SELECT DISTINCT w.account_id, o.status = 'PENDING' AS begins
              FROM ({}) w,
                 LATERAL (SELECT status FROM orders WHERE account_id = w.account_id AND order_id = w.order_id LIMIT 1) o",
-            due(work)
+            due(mails)
         ))
         .await?;
-    let rows = connection.query(&statement, &[&micros(now), &i64::from(limit), &only(work)]).await?;
+    let rows = connection.query(&statement, &[&micros(now), &i64::from(limit), &only(mails)]).await?;
     if rows.is_empty() {
         return Ok(None);
     }
     // Who moves a clock holds its account in any case: then nobody ends the move meanwhile.
-    let mut beginning: Vec<AccountId> = match work {
-        Work::Everyone => Vec::new(),
-        Work::Moving(account) => vec![account],
+    let mut beginning: Vec<AccountId> = match mails {
+        Mails::All | Mails::Outgoing | Mails::Staying => Vec::new(),
+        Mails::Moving(account) => vec![account],
     };
     for row in &rows {
         if row.value("begins")? {
@@ -158,7 +159,7 @@ async fn look(connection: &Connection, work: Work, now: Timestamp, limit: u32) -
 /// of another account stays for the next look.
 async fn take_due(
     connection: &Connection,
-    work: Work,
+    mails: Mails,
     beginning: &[i64],
     now: Timestamp,
     limit: u32,
@@ -174,10 +175,10 @@ async fn take_due(
                         AND run_at + 0 <= $1 AND (o.status <> 'PENDING' OR w.account_id = ANY ($4))
                     LIMIT 1 FOR UPDATE SKIP LOCKED) d
              LIMIT $5",
-            due(work)
+            due(mails)
         ))
         .await?;
-    let (at, limit, only) = (micros(now), i64::from(limit), only(work));
+    let (at, limit, only) = (micros(now), i64::from(limit), only(mails));
     let window = limit.saturating_mul(WINDOW);
     let wanted: Parameters<'_> = vec![&at, &window, &only, &beginning, &limit];
     let (held, rows) = if beginning.is_empty() {

@@ -24,8 +24,9 @@ use crate::StoreError;
 const CONNECTIONS: usize = 15;
 /// Seconds that connecting may take, and waiting for a free connection.
 const CONNECT_SECONDS: u64 = 5;
-/// Seconds after which the server ends a statement.
-const STATEMENT_SECONDS: u64 = 30;
+/// Seconds after which the server ends a statement, a wait for a lock, or a transaction that we say nothing in:
+/// before we give it up, so that nothing is held by what nobody waits for.
+const STATEMENT_SECONDS: u64 = 15;
 /// Seconds after which data that nobody acknowledges, or silence, counts as a broken connection.
 const SILENCE_SECONDS: u64 = 15;
 
@@ -71,19 +72,23 @@ impl Target {
 
     /// A pool for most operations. Nothing connects before the first is asked for.
     pub(super) fn pool(&self) -> Result<Pool, StoreError> {
-        self.pool_of(CONNECTIONS)
+        self.pool_of(CONNECTIONS, self.config.clone())
     }
 
-    /// The writer's own connection, so that readers can't starve it.
+    /// The writer's own connection, so that readers can't starve it. It has few statements, and each takes a whole
+    /// group: their plans are the same whatever the group, and making them anew each time is a twelfth of the work.
     pub(super) fn writer_pool(&self) -> Result<Pool, StoreError> {
-        self.pool_of(1)
+        let mut config = self.config.clone();
+        let options = self.config.get_options().unwrap_or_default();
+        config.options(format!("-c plan_cache_mode=force_generic_plan {options}"));
+        self.pool_of(1, config)
     }
 
-    fn pool_of(&self, connections: usize) -> Result<Pool, StoreError> {
+    fn pool_of(&self, connections: usize, config: Config) -> Result<Pool, StoreError> {
         // A closed connection is seen without asking the server; what asking would find, the first statement finds.
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let wait = Some(Duration::from_secs(CONNECT_SECONDS));
-        Pool::builder(Manager::from_config(self.config.clone(), self.tls.clone(), manager))
+        Pool::builder(Manager::from_config(config, self.tls.clone(), manager))
             .max_size(connections)
             .wait_timeout(wait)
             .create_timeout(wait.map(|wait| wait * 2))
@@ -219,7 +224,7 @@ mod tests {
     fn options_of_the_url_win() {
         let target = Target::parse("postgres://u@h/d?options=-c%20geqo%3Doff&application_name=x").expect("a target");
         let options = target.config.get_options().expect("options");
-        assert!(options.starts_with("-c statement_timeout=30000") && options.ends_with(" -c geqo=off"), "{options}");
+        assert!(options.starts_with("-c statement_timeout=15000") && options.ends_with(" -c geqo=off"), "{options}");
         assert_eq!(target.config.get_application_name(), Some("x"));
     }
 }

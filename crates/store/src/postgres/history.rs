@@ -1,6 +1,8 @@
 //! Listing orders without reading the history: see `giftd_domain::history`. Inside a snapshot.
 
-use giftd_domain::history::{OrderFilter, OrderKind, Page, PageRequest};
+use giftd_domain::history::{
+    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, slices,
+};
 use giftd_domain::ids::{AccountId, TimeId};
 use giftd_domain::limits;
 use giftd_domain::orders::{OrderStatus, OrderSummary};
@@ -13,12 +15,10 @@ use super::rows::{Columns as _, Parameters, name, signed, time_id, uuid};
 use super::walk::{Counted, SliceColumns, direction};
 
 /// What a filter comes to, once its words are looked up.
-struct Selection {
+struct Selection<'c> {
+    connection: &'c Connection,
     account: i64,
-    first: Uuid,
-    end: Uuid,
-    /// None for all kinds.
-    kinds: Option<Vec<i64>>,
+    days: Days,
     status: Option<&'static str>,
 }
 
@@ -32,28 +32,11 @@ pub(super) async fn orders_page(
     if let Some(key) = &filter.client_order_id {
         return page_of_one(connection, account, filter, key, page).await;
     }
-    let kinds = match filter.takes_all_kinds() {
-        true => None,
-        false => Some(matching_kinds(connection, account, filter).await?),
-    };
-    if kinds.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Page { items: Vec::new(), total: 0 });
-    }
-    let (first, end) = filter.days.ids();
-    let selection =
-        Selection { account: account.0, first: uuid(first), end: uuid(end), kinds, status: filter.status.map(name) };
-    let counted = selection.counted(true, true);
-    let total = counted.total(connection, filter.days).await?;
-    let ids = if page.offset() >= total {
-        Vec::new()
-    } else if let Some(index) = selection.short_way(connection, filter, total).await? {
-        selection.gather(connection, index, page).await?
-    } else {
-        let slices = counted.locate(connection, filter.days, page).await?;
-        let mut ids = selection.walk(connection, &SliceColumns::of(&slices, true)?, true).await?;
-        ids.extend(selection.walk(connection, &SliceColumns::of(&slices, false)?, false).await?);
-        ids.sort_unstable_by(|one, other| other.cmp(one));
-        ids
+    let selection = Selection { connection, account: account.0, days: filter.days, status: filter.status.map(name) };
+    let (ids, total) = match matching_kinds(connection, account, filter).await? {
+        Kinds::All => selection.page(page).await?,
+        Kinds::Some(kinds) => selection.page_of_kinds(&kinds, page).await?,
+        Kinds::None => (Vec::new(), 0),
     };
     Ok(Page { items: summaries(connection, account, &ids).await?, total })
 }
@@ -87,149 +70,234 @@ async fn page_of_one(
     Ok(Page { items, total })
 }
 
-async fn matching_kinds(
-    connection: &Connection,
-    account: AccountId,
-    filter: &OrderFilter,
-) -> Result<Vec<i64>, Failure> {
+/// Which of an account's kinds match.
+enum Kinds {
+    All,
+    Some(SomeKinds),
+    None,
+}
+
+/// Some of an account's kinds.
+#[derive(Default)]
+struct SomeKinds {
+    numbers: Vec<i64>,
+    /// For `get_bit`, with a bit for each kind that there is.
+    bits: Vec<u8>,
+}
+
+async fn matching_kinds(connection: &Connection, account: AccountId, filter: &OrderFilter) -> Result<Kinds, Failure> {
+    if filter.takes_all_kinds() {
+        return Ok(Kinds::All);
+    }
     let statement = connection
         .prepare_cached(
             "SELECT kind_id, order_type, card_type, card_name, creator FROM order_kinds WHERE account_id = $1",
         )
         .await?;
-    let mut kinds = Vec::new();
-    for row in &connection.query(&statement, &[&account.0]).await? {
+    let rows = connection.query(&statement, &[&account.0]).await?;
+    let (mut kinds, mut last) = (KindSet::default(), 0);
+    for row in &rows {
         let kind = OrderKind {
             order_type: row.named("order_type")?,
             card_type: row.named("card_type")?,
             card_name: row.value("card_name")?,
             creator: row.value("creator")?,
         };
+        let number: i64 = row.value("kind_id")?;
+        last = number.max(last);
         if filter.takes(&kind) {
-            kinds.push(row.value("kind_id")?);
+            kinds.insert(number);
         }
     }
-    Ok(kinds)
+    let numbers: Vec<i64> = kinds.numbers().collect();
+    Ok(match numbers.len() {
+        0 => Kinds::None,
+        all if all == rows.len() => Kinds::All,
+        _ => Kinds::Some(SomeKinds { numbers, bits: kinds.bits(last) }),
+    })
 }
 
-/// The index that finds all that match by reading few rows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ShortWay {
-    ByKind,
-    ByOpenStatus,
-}
-
-impl Selection {
-    /// The conditions on kind and status, as far as they are wanted and given. `status <> 'COMPLETE'`
-    /// stands there as text, so that the index of the open ones is known to hold all that match.
-    fn conditions<'a>(&'a self, kinds: bool, status: bool, parameters: &mut Parameters<'a>) -> String {
-        let mut conditions = String::new();
-        if let (true, Some(kinds)) = (kinds, &self.kinds) {
-            parameters.push(kinds);
-            conditions += &format!(" AND kind_id = ANY (${})", parameters.len());
+impl Selection<'_> {
+    /// A page of orders of all kinds: its ids, and how many match.
+    async fn page(&self, page: PageRequest) -> Result<(Vec<TimeId>, u64), Failure> {
+        let totals = self.totals(&self.status);
+        let total = totals.total(self.connection, self.days).await?;
+        if page.offset() >= total {
+            return Ok((Vec::new(), total));
         }
-        if let (true, Some(status)) = (status, &self.status) {
-            parameters.push(status);
-            conditions += &format!(" AND status = ${}", parameters.len());
-            if *status != name(OrderStatus::Complete) {
-                conditions += " AND status <> 'COMPLETE'";
+        let slices = totals.locate(self.connection, self.days, page).await?;
+        Ok((self.walk(&slices, None, None).await?, total))
+    }
+
+    /// A page of orders of some kinds: its ids, and how many match.
+    async fn page_of_kinds(&self, kinds: &SomeKinds, page: PageRequest) -> Result<(Vec<TimeId>, u64), Failure> {
+        let (matching, of_kinds) = self.total_of_kinds(kinds).await?;
+        // Rows that are passed over when all are: the index of the open states has only those of one.
+        let open = self.status.filter(|status| *status != name(OrderStatus::Complete));
+        let all = self.totals(&open).total(self.connection, self.days).await?;
+        let (counted, total) = if self.days == Days::default() {
+            (None, matching)
+        } else {
+            let counted = self.counted(kinds, all).await?;
+            let total = counted.iter().map(|(_, n)| n).sum();
+            (Some(counted), total)
+        };
+        if page.offset() >= total {
+            return Ok((Vec::new(), total));
+        }
+        let way = Way::of(self.days.ids(), all, of_kinds, total, page);
+        if way == Way::Gather {
+            return Ok((self.gather(kinds, page).await?, total));
+        }
+        if let Way::Pass(slice) = way {
+            let found = self.walk(&[slice], Some(kinds), Some(limits::HISTORY_PASSED)).await?;
+            if found.len() as u64 == slice.take {
+                return Ok((found, total));
             }
         }
-        conditions
+        let counted = match counted {
+            Some(counted) => counted,
+            None => self.counted(kinds, all).await?,
+        };
+        let slices = slices(&counted, page.offset(), u64::from(page.page_size));
+        Ok((self.walk(&slices, Some(kinds), None).await?, total))
     }
 
-    /// How many orders of these kinds, in this status, there are in each span.
-    fn counted(&self, kinds: bool, status: bool) -> Counted<'_> {
-        // Two places for the spans, which come first.
-        let mut parameters: Parameters<'_> = vec![&self.account, &self.account, &self.account];
-        let conditions = self.conditions(kinds, status, &mut parameters);
-        let sql = format!(
-            "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
+    /// Orders of all kinds in a state, or in any.
+    fn totals<'a>(&'a self, status: &'a Option<&'static str>) -> Counted<'a> {
+        let sql = "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
+                LATERAL (SELECT span, n FROM order_totals
+                    WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND ($4::TEXT IS NULL OR status = $4)) c
+             GROUP BY c.span HAVING SUM(c.n) > 0";
+        Counted { sql: sql.to_owned(), parameters: vec![&self.account, status] }
+    }
+
+    /// Orders of some kinds in a state, or in any.
+    fn counts<'a>(&'a self, kinds: &'a SomeKinds) -> Counted<'a> {
+        let sql = "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
                 LATERAL (SELECT span, n FROM order_counts
-                    WHERE account_id = $3 AND span BETWEEN r.first AND r.last{conditions}) c
-             GROUP BY c.span HAVING SUM(c.n) > 0"
-        );
-        Counted { sql, parameters: parameters.split_off(2) }
+                    WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND n > 0
+                        AND ($4::TEXT IS NULL OR status = $4) AND get_bit($5::BYTEA, kind_id) = 1) c
+             GROUP BY c.span";
+        Counted { sql: sql.to_owned(), parameters: vec![&self.account, &self.status, &kinds.bits] }
     }
 
-    /// An index that holds few enough rows of which the matching ones are a part.
-    async fn short_way(
-        &self,
-        connection: &Connection,
-        filter: &OrderFilter,
-        total: u64,
-    ) -> Result<Option<ShortWay>, Failure> {
-        let is_open = self.status.is_some_and(|status| status != name(OrderStatus::Complete));
-        let (mut of_kinds, mut of_status) = (total, total);
-        if self.kinds.is_some() && self.status.is_some() {
-            of_kinds = self.counted(true, false).total(connection, filter.days).await?;
-            of_status = self.counted(false, true).total(connection, filter.days).await?;
+    /// Orders of some kinds, whenever they were placed: how many are in the wanted state, and in any.
+    async fn total_of_kinds(&self, kinds: &SomeKinds) -> Result<(u64, u64), Failure> {
+        let statement = self
+            .connection
+            .prepare_cached(
+                "SELECT COALESCE(SUM(n) FILTER (WHERE $2::TEXT IS NULL OR status = $2), 0)::BIGINT AS matching,
+                    COALESCE(SUM(n), 0)::BIGINT AS of_kinds
+                 FROM order_counts WHERE account_id = $1 AND span = 0 AND get_bit($3::BYTEA, kind_id) = 1",
+            )
+            .await?;
+        let row = self.connection.query_one(&statement, &[&self.account, &self.status, &kinds.bits]).await?;
+        Ok((row.count("matching")?, row.count("of_kinds")?))
+    }
+
+    /// The parts of the wanted days, newest first, with the orders of some kinds in each: months by their counts,
+    /// and what is left of the first and the last by reading it. Days of which `all` is little are read at once.
+    async fn counted(&self, kinds: &SomeKinds, all: u64) -> Result<Vec<(IdRange, u64)>, Failure> {
+        if all <= limits::HISTORY_PASSED {
+            return self.read(vec![self.days.ids()], kinds).await;
         }
-        let by_kind = self.kinds.is_some().then_some((of_kinds, ShortWay::ByKind));
-        let by_status = is_open.then_some((of_status, ShortWay::ByOpenStatus));
-        let best = by_kind.into_iter().chain(by_status).min_by_key(|(rows, _)| *rows);
-        Ok(best.filter(|(rows, _)| *rows <= limits::HISTORY_GATHERED).map(|(_, index)| index))
+        let (days, months): (Vec<_>, Vec<_>) = self.days.walk().into_iter().partition(|spans| spans.start().is_day());
+        let mut counted = self.read(days.iter().map(Span::ids_of).collect(), kinds).await?;
+        let months = self.counts(kinds).newest_first(self.connection, &months).await?;
+        counted.extend(months.into_iter().map(|(month, n)| (month.ids(), n)));
+        counted.sort_unstable_by_key(|(ids, _)| std::cmp::Reverse(*ids));
+        Ok(counted)
     }
 
-    /// The page's ids, from all that match.
-    async fn gather(
-        &self,
-        connection: &Connection,
-        index: ShortWay,
-        page: PageRequest,
-    ) -> Result<Vec<TimeId>, Failure> {
+    /// Counts orders of some kinds by reading all orders.
+    async fn read(&self, ranges: Vec<IdRange>, kinds: &SomeKinds) -> Result<Vec<(IdRange, u64)>, Failure> {
+        let mut counted = Vec::with_capacity(ranges.len());
+        for ids in ranges {
+            let (first, end) = (uuid(ids.0), uuid(ids.1));
+            let mut parameters: Parameters<'_> = vec![&self.account, &first, &end];
+            let conditions = self.of_status(&mut parameters) + &of_kinds(Some(kinds), &mut parameters);
+            let sql = format!(
+                "SELECT COUNT(*) AS n FROM orders WHERE account_id = $1 AND order_id >= $2 AND order_id < $3{conditions}"
+            );
+            let statement = self.connection.prepare_cached(&sql).await?;
+            counted.push((ids, self.connection.query_one(&statement, &parameters).await?.count("n")?));
+        }
+        Ok(counted)
+    }
+
+    /// The condition on the status. `status <> 'COMPLETE'` stands there as text, so that the index of the open
+    /// ones is known to hold all that match.
+    fn of_status<'a>(&'a self, parameters: &mut Parameters<'a>) -> String {
+        let Some(status) = &self.status else { return String::new() };
+        parameters.push(status);
+        let is_open = if *status == name(OrderStatus::Complete) { "" } else { " AND status <> 'COMPLETE'" };
+        format!(" AND status = ${}{is_open}", parameters.len())
+    }
+
+    /// A page's ids, from all orders of some kinds.
+    async fn gather(&self, kinds: &SomeKinds, page: PageRequest) -> Result<Vec<TimeId>, Failure> {
         let (offset, size) = (signed(page.offset())?, i64::from(page.page_size));
         let last = offset.saturating_add(size);
-        let mut parameters: Parameters<'_> = vec![&self.account, &self.first, &self.end, &offset, &size];
-        let sql = match (index, &self.kinds) {
-            (ShortWay::ByKind, Some(kinds)) => {
-                parameters.push(kinds);
-                parameters.push(&last);
-                let conditions = self.conditions(false, true, &mut parameters);
-                // Kind by kind in the index's order, and of each no more than the page can need.
-                format!(
-                    "SELECT o.order_id FROM unnest($6::BIGINT[]) AS k (kind_id),
-                        LATERAL (SELECT order_id FROM orders
-                            WHERE account_id = $1 AND kind_id = k.kind_id AND order_id >= $2 AND order_id < $3{conditions}
-                            ORDER BY order_id DESC LIMIT $7) o
-                     ORDER BY o.order_id DESC OFFSET $4 LIMIT $5"
-                )
-            }
-            _ => {
-                let conditions = self.conditions(true, true, &mut parameters);
-                format!(
-                    "SELECT order_id FROM orders
-                     WHERE account_id = $1 AND order_id >= $2 AND order_id < $3{conditions}
-                     ORDER BY order_id DESC OFFSET $4 LIMIT $5"
-                )
-            }
-        };
-        ids(connection, &sql, &parameters).await
+        let (first, end) = self.days.ids();
+        let (first, end) = (uuid(first), uuid(end));
+        let mut parameters: Parameters<'_> = vec![&self.account, &first, &end, &offset, &size, &kinds.numbers, &last];
+        let conditions = self.of_status(&mut parameters);
+        // Kind by kind in the index's order, and of each no more than the page can need.
+        let sql = format!(
+            "SELECT o.order_id FROM unnest($6::BIGINT[]) AS k (kind_id),
+                LATERAL (SELECT order_id FROM orders
+                    WHERE account_id = $1 AND kind_id = k.kind_id AND order_id >= $2 AND order_id < $3{conditions}
+                    ORDER BY order_id DESC LIMIT $7) o
+             ORDER BY o.order_id DESC OFFSET $4 LIMIT $5"
+        );
+        ids(self.connection, &sql, &parameters).await
     }
 
-    /// The ids of some slices of days, all in one direction, in no order.
+    /// The ids of some slices, newest first; too few where more than `most` rows of one would have to be passed
+    /// over.
     async fn walk(
         &self,
-        connection: &Connection,
-        slices: &SliceColumns,
-        newest_first: bool,
+        slices: &[Slice],
+        kinds: Option<&SomeKinds>,
+        most: Option<u64>,
     ) -> Result<Vec<TimeId>, Failure> {
-        if slices.is_empty() {
-            return Ok(Vec::new());
+        let most = most.map(signed).transpose()?;
+        let mut found = Vec::new();
+        for newest_first in [true, false] {
+            let slices = SliceColumns::of(slices, newest_first)?;
+            if slices.is_empty() {
+                continue;
+            }
+            let mut parameters: Parameters<'_> =
+                vec![&self.account, &slices.first, &slices.end, &slices.skip, &slices.take, &most];
+            let of_status = self.of_status(&mut parameters);
+            let of_kinds = of_kinds(kinds, &mut parameters);
+            // The rows that are passed over are all that an index has in this range, or they would not be counted.
+            let is_complete = self.status == Some(name(OrderStatus::Complete));
+            let (inside, outside) = if is_complete { ("", &*of_status) } else { (&*of_status, "") };
+            let direction = direction(newest_first);
+            let sql = format!(
+                "SELECT o.order_id
+                 FROM unnest($2::UUID[], $3::UUID[], $4::BIGINT[], $5::BIGINT[]) AS s (first, past, skip, take),
+                    LATERAL (SELECT order_id FROM (SELECT order_id, kind_id, status FROM orders
+                            WHERE account_id = $1 AND order_id >= s.first AND order_id < s.past{inside}
+                            ORDER BY order_id {direction} LIMIT $6) passed
+                        WHERE TRUE{outside}{of_kinds}
+                        ORDER BY order_id {direction} OFFSET s.skip LIMIT s.take) o"
+            );
+            found.extend(ids(self.connection, &sql, &parameters).await?);
         }
-        let mut parameters: Parameters<'_> =
-            vec![&self.account, &slices.first, &slices.end, &slices.skip, &slices.take];
-        let conditions = self.conditions(true, true, &mut parameters);
-        let direction = direction(newest_first);
-        let sql = format!(
-            "SELECT o.order_id
-             FROM unnest($2::UUID[], $3::UUID[], $4::BIGINT[], $5::BIGINT[]) AS s (first, past, skip, take),
-                LATERAL (SELECT order_id FROM orders
-                    WHERE account_id = $1 AND order_id >= s.first AND order_id < s.past{conditions}
-                    ORDER BY order_id {direction} OFFSET s.skip LIMIT s.take) o"
-        );
-        ids(connection, &sql, &parameters).await
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(found)
     }
+}
+
+/// The condition on the kind.
+fn of_kinds<'a>(kinds: Option<&'a SomeKinds>, parameters: &mut Parameters<'a>) -> String {
+    let Some(kinds) = kinds else { return String::new() };
+    parameters.push(&kinds.bits);
+    format!(" AND get_bit(${}::BYTEA, kind_id) = 1", parameters.len())
 }
 
 async fn ids(connection: &Connection, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<TimeId>, Failure> {

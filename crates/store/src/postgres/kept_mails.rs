@@ -43,6 +43,17 @@ pub(super) async fn keep_mails(
     batch.send().await
 }
 
+/// Forgets what is too old, of accounts that keep no new mails too. Inside a transaction.
+pub(super) async fn drop_old_mails(connection: &Connection, now: Timestamp) -> Result<u64, Failure> {
+    // Account by account: an index of the instants alone would be written with each mail.
+    let drop = connection
+        .prepare_cached(
+            "DELETE FROM sandbox_mails WHERE account_id = ANY (ARRAY(SELECT account_id FROM accounts)) AND mail_id < $1",
+        )
+        .await?;
+    Ok(connection.execute(&drop, &[&uuid(oldest(now))]).await?)
+}
+
 /// The id of the newest mail.
 async fn last(connection: &Connection, account: AccountId) -> Result<Option<TimeId>, Failure> {
     let statement = connection

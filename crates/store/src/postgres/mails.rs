@@ -13,7 +13,7 @@ use super::rows::{micros, name};
 /// a number that no claim of a later one gets.
 const CLAIMS: i64 = 1 << 32;
 
-/// New mails, column by column. Each replaces a waiting one of its kind, whose claim is over.
+/// New mails to gifts that have an address, column by column. Each replaces a waiting one of its kind, whose claim is over.
 #[derive(Default)]
 pub(super) struct NewMails {
     keys: Keys,
@@ -40,8 +40,9 @@ impl NewMails {
         let Keys { accounts, orders, positions } = self.keys;
         batch
             .add(
-                "INSERT INTO mails AS m (account_id, order_id, position, kind, run_at, due_at, send_number, claim)
-                 SELECT account_id, order_id, position, kind, run_at, run_at, send_number, claim
+                "INSERT INTO mails AS m (account_id, order_id, position, kind, run_at, due_at, send_number, claim, stays)
+                 SELECT account_id, order_id, position, kind, run_at, run_at, send_number, claim,
+                    (SELECT environment = 'SANDBOX' FROM accounts WHERE account_id = w.account_id)
                  FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::TEXT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[])
                     AS w (account_id, order_id, position, kind, run_at, send_number, claim)
                  ON CONFLICT (account_id, order_id, position, kind) DO UPDATE

@@ -8,7 +8,9 @@ mod claim;
 mod clock;
 mod codes;
 mod connect;
+pub(crate) mod copy;
 mod counts;
+mod erase;
 mod error;
 mod events;
 mod gifts;
@@ -57,6 +59,7 @@ use giftd_domain::ids::{AccountId, OrderId, OrganizationId};
 use giftd_domain::ids::{GiftKey, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
 use giftd_domain::limits;
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
@@ -70,9 +73,9 @@ use self::operation::{run, run_long};
 use self::turn::Round;
 use self::writer::Writer;
 use crate::{
-    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
-    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule,
-    Work,
+    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, Erased, LedgerReport, Mails, OperatorEntry,
+    OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered,
+    WaitingSchedule, Work,
 };
 
 /// Looks for due mails of one claim, where other nodes are always faster.
@@ -295,14 +298,14 @@ impl Store for PostgresStore {
 
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         for _ in 0..CLAIM_LOOKS {
             let claimed = run(&self.pool, Transaction, move |connection| {
-                Box::pin(claim::claim_deliveries(connection, work, now, lease, limit))
+                Box::pin(claim::claim_deliveries(connection, mails, now, lease, limit))
             });
             match claimed.await? {
                 Claimed::Some(deliveries) => return Ok(deliveries),
@@ -490,6 +493,11 @@ impl Store for PostgresStore {
         }
     }
 
+    async fn erase_recipients(&self, retention: Retention, now: Timestamp) -> Result<Erased, StoreError> {
+        run(&self.pool, Transaction, move |connection| Box::pin(erase::erase_recipients(connection, retention, now)))
+            .await
+    }
+
     async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError> {
         run(&self.pool, Snapshot, move |connection| Box::pin(at_hand::gift_at_hand(connection, gift))).await
     }
@@ -647,6 +655,10 @@ impl Store for PostgresStore {
             Box::pin(async move { kept_mails::kept_mails(connection, account, to.as_deref(), order, now, page).await })
         })
         .await
+    }
+
+    async fn drop_old_mails(&self, now: Timestamp) -> Result<u64, StoreError> {
+        run(&self.pool, Transaction, move |connection| Box::pin(kept_mails::drop_old_mails(connection, now))).await
     }
 
     async fn count_test_mail(&self, account: AccountId, now: Timestamp) -> Result<Option<u32>, StoreError> {

@@ -14,8 +14,9 @@ use deadpool_postgres::{ClientWrapper, Object, Pool};
 use super::error::{Failure, broken};
 use crate::StoreError;
 
-/// Seconds for one operation with all its tries: more than the server gives a statement.
-const OPERATION_SECONDS: u64 = 60;
+/// Seconds for one operation with all its tries: more than the server gives a statement, and less than clients wait.
+/// A wire that is dead, or a server that hangs, says nothing at all.
+pub(super) const OPERATION_SECONDS: u64 = 20;
 /// Seconds for what reads everything or waits for another node's migration.
 const LONG_OPERATION_SECONDS: u64 = 6 * 3600;
 /// Tries in all, where one met a conflict or a connection that was dead before anything happened.
@@ -81,7 +82,7 @@ where
     let task = tokio::spawn(async move {
         match tokio::time::timeout(limit, tries(&pool, around, &operation)).await {
             Ok(result) => result.map_err(StoreError::from),
-            Err(_) => Err(StoreError::Unavailable(format!("no answer within {} s", limit.as_secs()).into())),
+            Err(_) => Err(no_answer(limit)),
         }
     });
     match task.await {
@@ -89,6 +90,11 @@ where
         Err(error) if error.is_panic() => Err(broken("an operation panicked")),
         Err(_) => Err(StoreError::Unavailable("the runtime stops".into())),
     }
+}
+
+/// Nothing was heard for so long. What was asked for may be done or not.
+pub(super) fn no_answer(limit: Duration) -> StoreError {
+    StoreError::Unavailable(format!("no answer within {} s", limit.as_secs()).into())
 }
 
 async fn tries<T, F>(pool: &Pool, around: Around, operation: &F) -> Result<T, Failure>

@@ -418,19 +418,23 @@ async fn add_mails(batch: &mut Batch<'_>, new: &[New<'_>], held: &Held) -> Resul
         let clock = held.get(&order.account_id).map(|account| account.clock).unwrap_or_default();
         micros(clock.node_time(order.run_at()))
     };
+    let stays = |order: &PlaceOrder, _: OrderId| {
+        held.get(&order.account_id).is_some_and(|account| order.mails_stay(account.environment))
+    };
     let gifts: Vec<i64> = new.iter().map(|order| signed(order.command.gifts.len())).collect::<Result<_, _>>()?;
     batch
         .add(
-            "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at)
-             SELECT w.account_id, w.order_id, position, 'GIFT', w.run_at, w.run_at
-             FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::BIGINT[])
-                    AS w (account_id, order_id, run_at, gifts),
+            "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at, stays)
+             SELECT w.account_id, w.order_id, position, 'GIFT', w.run_at, w.run_at, w.stays
+             FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::BIGINT[], $5::BOOLEAN[])
+                    AS w (account_id, order_id, run_at, gifts, stays),
                 generate_series(1, w.gifts) AS position",
             parameters![
                 column(new, |order, _| order.account_id.0),
                 column(new, |_, id| uuid(id.time)),
                 column(new, run_at),
                 gifts,
+                column(new, stays),
             ],
         )
         .await

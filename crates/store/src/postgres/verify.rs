@@ -101,17 +101,27 @@ const PROOFS: [&str; 14] = [
 ];
 
 /// Counts of each span against the rows: `DAY` stands for the day of a row.
-const COUNTS: [&str; 2] = [
+const COUNTS: [&str; 3] = [
     "WITH days AS MATERIALIZED (
         SELECT account_id, DAY AS day, kind_id, status, COUNT(*) n FROM (SELECT *, order_id AS time FROM orders) o
         GROUP BY 1, 2, 3, 4),
      there AS (
         SELECT account_id, span, kind_id, status, SUM(n) n
-        FROM days, LATERAL (VALUES (0::BIGINT), (day / 100), (day)) AS s (span) GROUP BY 1, 2, 3, 4)
-     SELECT format('account %s: %s orders counted in span %s, there are %s', account_id, COALESCE(c.n, 0), span,
-        COALESCE(o.n, 0))
+        FROM days, LATERAL (VALUES (0::BIGINT), (day / 100)) AS s (span) GROUP BY 1, 2, 3, 4)
+     SELECT format('account %s: %s orders of kind %s counted in span %s, there are %s', account_id, COALESCE(c.n, 0),
+        kind_id, span, COALESCE(o.n, 0))
      FROM (SELECT * FROM order_counts WHERE n <> 0) c FULL JOIN there o USING (account_id, span, kind_id, status)
      WHERE c.n IS DISTINCT FROM o.n",
+    "WITH days AS MATERIALIZED (
+        SELECT account_id, DAY AS day, status, COUNT(*) n FROM (SELECT *, order_id AS time FROM orders) o
+        GROUP BY 1, 2, 3),
+     there AS (
+        SELECT account_id, span, status, SUM(n) n
+        FROM days, LATERAL (VALUES (0::BIGINT), (day / 100), (day)) AS s (span) GROUP BY 1, 2, 3)
+     SELECT format('account %s: %s orders counted in span %s, there are %s', account_id, COALESCE(t.n, 0), span,
+        COALESCE(o.n, 0))
+     FROM (SELECT * FROM order_totals WHERE n <> 0) t FULL JOIN there o USING (account_id, span, status)
+     WHERE t.n IS DISTINCT FROM o.n",
     "WITH days AS MATERIALIZED (
         SELECT account_id, DAY AS day, type, COUNT(*) n FROM (SELECT *, entry_id AS time FROM ledger) e
         GROUP BY 1, 2, 3),

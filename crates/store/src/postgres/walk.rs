@@ -1,4 +1,4 @@
-//! Finding the days that hold a page by their counts, see `giftd_domain::history`.
+//! Finding the parts of a history that hold a page by their counts, see `giftd_domain::history`.
 
 use std::ops::RangeInclusive;
 
@@ -31,11 +31,7 @@ impl Counted<'_> {
         page: PageRequest,
     ) -> Result<Vec<Slice>, Failure> {
         let (offset, size) = (page.offset(), u64::from(page.page_size));
-        let mut counts = self.of(connection, &days.walk()).await?;
-        // Days and months are disjoint here, and a month stands where its days would.
-        counts.sort_by_key(|(span, _)| {
-            std::cmp::Reverse(if span.is_day() { span.0 } else { span.days_of_month().start().0 })
-        });
+        let counts = self.newest_first(connection, &days.walk()).await?;
         let parts = parts(&counts, offset, size);
         let Some(&(_, before, _)) = parts.first() else { return Ok(Vec::new()) };
         let months: Vec<_> =
@@ -46,7 +42,19 @@ impl Counted<'_> {
             of_days.extend(self.of(connection, &months).await?);
         }
         of_days.sort_by_key(|(span, _)| std::cmp::Reverse(*span));
+        let of_days: Vec<_> = of_days.into_iter().map(|(day, n)| (day.ids(), n)).collect();
         Ok(slices(&of_days, offset.saturating_sub(before), size))
+    }
+
+    /// Matching rows in each span of disjoint ranges, newest first.
+    pub(super) async fn newest_first(
+        &self,
+        connection: &Connection,
+        spans: &[RangeInclusive<Span>],
+    ) -> Result<Vec<(Span, u64)>, Failure> {
+        let mut counts = self.of(connection, spans).await?;
+        counts.sort_by_key(|(span, _)| std::cmp::Reverse(span.ids()));
+        Ok(counts)
     }
 
     async fn of(&self, connection: &Connection, spans: &[RangeInclusive<Span>]) -> Result<Vec<(Span, u64)>, Failure> {
@@ -74,9 +82,8 @@ impl SliceColumns {
     pub(super) fn of(slices: &[Slice], newest_first: bool) -> Result<Self, Failure> {
         let mut columns = Self::default();
         for slice in slices.iter().filter(|slice| slice.newest_first == newest_first) {
-            let (first, end) = slice.day.ids_of_day();
-            columns.first.push(uuid(first));
-            columns.end.push(uuid(end));
+            columns.first.push(uuid(slice.ids.0));
+            columns.end.push(uuid(slice.ids.1));
             columns.skip.push(signed(slice.skip)?);
             columns.take.push(signed(slice.take)?);
         }

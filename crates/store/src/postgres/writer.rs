@@ -2,13 +2,15 @@
 //! as one group after the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use giftd_domain::limits;
 use giftd_domain::orders::place::PlaceOrder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
-use super::operation::{Around, run};
+use super::operation::{Around, OPERATION_SECONDS, no_answer, run};
 use super::place::{Kinds, Placing, place_group};
 use crate::{Placed, StoreError};
 
@@ -34,7 +36,8 @@ impl Writer {
         Self { queue, gifts: Arc::new(Semaphore::new(limits::GIFTS_QUEUED)) }
     }
 
-    /// Places an order in the next group; answers once it is committed.
+    /// Places an order in the next group; answers once it is committed, or in the time of an operation: who waits
+    /// for a group that hangs, or behind one, isn't kept longer. The order may be placed after that; its key tells.
     pub(super) async fn place(&self, command: PlaceOrder) -> Result<Placed, StoreError> {
         let gifts = u32::try_from(command.gifts.len()).map_err(|_| StoreError::Full)?;
         let gifts = Arc::clone(&self.gifts).try_acquire_many_owned(gifts).map_err(|_| StoreError::Full)?;
@@ -43,7 +46,11 @@ impl Writer {
             mpsc::error::TrySendError::Full(_) => StoreError::Full,
             mpsc::error::TrySendError::Closed(_) => stopped(),
         })?;
-        answer.await.unwrap_or_else(|_| Err(stopped()))
+        let limit = Duration::from_secs(OPERATION_SECONDS);
+        match timeout(limit, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(stopped())),
+            Err(_) => Err(no_answer(limit)),
+        }
     }
 }
 

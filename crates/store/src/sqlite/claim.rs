@@ -18,7 +18,7 @@ use super::error::broken;
 use super::group::Group;
 use super::rows::{Column, Named, instant};
 use super::templates::content_of;
-use crate::{StoreError, Work};
+use crate::{Mails, StoreError};
 
 /// What the mails of one order have in common.
 struct Mailing {
@@ -51,13 +51,13 @@ struct Claim {
 /// Takes up to `limit` due mails, verifications first and then oldest due first, until `now` + `lease`.
 pub(super) fn claim_deliveries(
     group: &mut Group<'_>,
-    work: Work,
+    mails: Mails,
     now: Timestamp,
     lease: SignedDuration,
     limit: u32,
 ) -> Result<Vec<ClaimedDelivery>, StoreError> {
     let lease_end = now.saturating_add(lease).unwrap_or(Timestamp::MAX);
-    let mut claims = take(group, work, now, lease_end, limit)?;
+    let mut claims = take(group, mails, now, lease_end, limit)?;
     // RETURNING has no order.
     claims.sort_by_key(|claim| {
         let waits = claim.kind != MailKind::Verification;
@@ -88,17 +88,22 @@ const CLAIM: &str = "UPDATE mails SET run_at = ?2, claim = claim + 1, tried_sinc
     WHERE (mails.account_id, mails.order_id, mails.position, mails.kind) = (w.account_id, w.order_id, w.position, w.kind)
     RETURNING account_id, order_id, position, kind, claim, send_number, attempts, due_at, tried_since";
 
-/// A backlog of other mails isn't looked at for these.
-const LOOK_FOR_VERIFICATIONS: &str =
-    "SELECT account_id, order_id, position, kind FROM mails INDEXED BY mails_verifications
-    WHERE kind = 'VERIFICATION' AND run_at <= ?1 AND account_id NOT IN (
-        SELECT account_id FROM accounts INDEXED BY accounts_moving WHERE clock_at IS NOT NULL)
-    ORDER BY run_at LIMIT ?3";
-
-const LOOK_FOR_OTHERS: &str = "SELECT account_id, order_id, position, kind FROM mails INDEXED BY mails_by_run_at
-    WHERE kind <> 'VERIFICATION' AND run_at <= ?1 AND account_id NOT IN (
-        SELECT account_id FROM accounts INDEXED BY accounts_moving WHERE clock_at IS NOT NULL)
-    ORDER BY run_at LIMIT ?3";
+/// Two looks for mails of all accounts: verifications, for which a backlog of others isn't looked at, and others.
+fn looks(mails: Mails) -> [String; 2] {
+    let (stays, index) = match mails {
+        Mails::Outgoing => ("AND stays = 0", "mails_by_run_at"),
+        Mails::Staying => ("AND stays = 1", "mails_staying"),
+        Mails::All | Mails::Moving(_) => ("", "mails_by_run_at"),
+    };
+    [("=", "mails_verifications"), ("<>", index)].map(|(is, index)| {
+        format!(
+            "SELECT account_id, order_id, position, kind FROM mails INDEXED BY {index}
+            WHERE kind {is} 'VERIFICATION' {stays} AND run_at <= ?1 AND account_id NOT IN (
+                SELECT account_id FROM accounts INDEXED BY accounts_moving WHERE clock_at IS NOT NULL)
+            ORDER BY run_at LIMIT ?3"
+        )
+    })
+}
 
 /// An account's waiting mails are few beside those of all: by the primary key.
 const LOOK_OF_ACCOUNT: &str = "SELECT account_id, order_id, position, kind FROM mails
@@ -106,24 +111,24 @@ const LOOK_OF_ACCOUNT: &str = "SELECT account_id, order_id, position, kind FROM 
 
 fn take(
     group: &Group<'_>,
-    work: Work,
+    mails: Mails,
     now: Timestamp,
     lease_end: Timestamp,
     limit: u32,
 ) -> Result<Vec<Claim>, StoreError> {
-    let claims = match work {
-        Work::Everyone => {
+    let claims = match mails {
+        Mails::All | Mails::Outgoing | Mails::Staying => {
             let mut claims: Vec<Claim> = Vec::new();
-            for look in [LOOK_FOR_VERIFICATIONS, LOOK_FOR_OTHERS] {
+            for look in looks(mails) {
                 let left = limit.saturating_sub(u32::try_from(claims.len()).unwrap_or(u32::MAX));
-                let mut statement = group.connection().prepare_cached(&CLAIM.replace("LOOK", look))?;
+                let mut statement = group.connection().prepare_cached(&CLAIM.replace("LOOK", &look))?;
                 for claim in statement.query_map(params![Column(now), Column(lease_end), left], read_claim)? {
                     claims.push(claim?);
                 }
             }
             claims
         }
-        Work::Moving(account) => {
+        Mails::Moving(account) => {
             let Some(until) = moving_until(group, account, now)? else { return Ok(Vec::new()) };
             group
                 .connection()
@@ -242,13 +247,17 @@ mod tests {
     #[test]
     fn a_claim_finds_the_few_that_are_due_by_an_index_and_changes_them_by_their_key() {
         let connection = database();
+        let [verifications, others] = looks(Mails::All);
+        let ([_, outgoing], [_, staying]) = (looks(Mails::Outgoing), looks(Mails::Staying));
         for (look, index) in [
-            (LOOK_FOR_VERIFICATIONS, "SEARCH mails USING COVERING INDEX mails_verifications (run_at<?)"),
-            (LOOK_FOR_OTHERS, "SEARCH mails USING COVERING INDEX mails_by_run_at (run_at<?)"),
-            (LOOK_OF_ACCOUNT, "SEARCH mails USING PRIMARY KEY (account_id=?)"),
+            (verifications, "SEARCH mails USING COVERING INDEX mails_verifications (run_at<?)"),
+            (others, "SEARCH mails USING COVERING INDEX mails_by_run_at (run_at<?)"),
+            (outgoing, "SEARCH mails USING INDEX mails_by_run_at (run_at<?)"),
+            (staying, "SEARCH mails USING COVERING INDEX mails_staying (run_at<?)"),
+            (LOOK_OF_ACCOUNT.to_owned(), "SEARCH mails USING PRIMARY KEY (account_id=?)"),
         ] {
             let mut statement =
-                connection.prepare(&format!("EXPLAIN QUERY PLAN {}", CLAIM.replace("LOOK", look))).expect("a plan");
+                connection.prepare(&format!("EXPLAIN QUERY PLAN {}", CLAIM.replace("LOOK", &look))).expect("a plan");
             let plan: Vec<String> =
                 statement.raw_query().mapped(|row| row.get(3)).collect::<Result<_, _>>().expect("its steps");
             let key = "SEARCH mails USING PRIMARY KEY (account_id=? AND order_id=? AND position=? AND kind=?)";

@@ -178,7 +178,7 @@ mod tests {
     use crate::sqlite::group::read_account;
     use crate::sqlite::orders::order;
     use crate::sqlite::turn::turn_gifts;
-    use crate::{Settled, Turned, Work};
+    use crate::{Mails, Settled, Turned, Work};
 
     const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -190,13 +190,13 @@ mod tests {
             let first = place(group, account, "first", 1, at(0));
             let clock = done(group, |group| begin_move(group, account, DAY, at(1))).expect("a move");
             assert_eq!(done(group, |group| begin_move(group, account, DAY, at(1))), None);
-            assert_eq!(send_all(group, Work::Everyone, at(1)), Settled::default());
+            assert_eq!(send_all(group, Mails::All, at(1)), Settled::default());
             let moving = clock.moving.expect("a move");
             assert!(done(group, |group| step_clock(group, account, moving.claim, moving.target, at(2))));
             let clock = done(group, |group| Ok(group.existing_account(account)?.clock));
             // By the clock as it stands, a day ahead.
             let second = place(group, account, "second", 1, clock.time(at(2)));
-            assert_eq!(send_all(group, Work::Moving(account), clock.node_time(moving.target)).settled, 2);
+            assert_eq!(send_all(group, Mails::Moving(account), clock.node_time(moving.target)).settled, 2);
             assert!(done(group, |group| end_move(group, account, moving.claim, at(3))));
             (first, second)
         });
@@ -224,7 +224,7 @@ mod tests {
         let account = sandbox(&connection);
         in_group(&connection, |group| {
             place(group, account, "order", 1, at(0));
-            send_all(group, Work::Everyone, at(0));
+            send_all(group, Mails::All, at(0));
         });
         let far = at(0) + DAY * 31;
         let turn = |group: &mut Group<'_>| {

@@ -47,7 +47,7 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     made.map(drop).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display()).into()))
 }
 
-fn prepare(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // One plan for a statement, whatever is bound: without it SQLite plans every join anew at each execution.
@@ -56,7 +56,7 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Applies what is missing, each migration in a transaction of its own.
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     connection.execute_batch("CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY) STRICT")?;
     for migration in migrations::ALL {
         // The version is read inside: another process may be migrating at this moment.
@@ -80,7 +80,7 @@ pub(super) fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     Err(StoreError::Schema(format!("it is at migration {found}, this giftd needs {latest}: {mend}").into()))
 }
 
-fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
+pub(super) fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
     let version = connection.query_row("SELECT COALESCE(MAX(number), 0) FROM schema_migrations", [], |row| row.get(0));
     version.map_err(|error| match StoreError::from(error) {
         StoreError::Broken(text) => broken(format!("no schema_migrations: {text}")),

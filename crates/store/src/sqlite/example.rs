@@ -17,7 +17,7 @@ use super::group::{Group, Kinds};
 use super::organizations::{account_of, create_organization};
 use super::place::place_order;
 use super::settle::settle_deliveries;
-use crate::{Placed, SettleDelivery, Settled, StoreError, Work, migrations};
+use crate::{Mails, Placed, SettleDelivery, Settled, StoreError, migrations};
 
 pub(super) fn database() -> Connection {
     let connection = Connection::open_in_memory().expect("a database");
@@ -95,9 +95,9 @@ pub(super) fn place(group: &mut Group<'_>, account_id: AccountId, key: &str, gif
 }
 
 /// Claims and sends all mails that are due at `now`.
-pub(super) fn send_all(group: &mut Group<'_>, work: Work, now: Timestamp) -> Settled {
+pub(super) fn send_all(group: &mut Group<'_>, mails: Mails, now: Timestamp) -> Settled {
     let lease = SignedDuration::from_secs(60);
-    let claimed = done(group, |group| claim_deliveries(group, work, now, lease, 1_000));
+    let claimed = done(group, |group| claim_deliveries(group, mails, now, lease, 1_000));
     let sent = claimed.into_iter().map(|mail| SettleDelivery {
         settlement: Settlement {
             account_id: mail.account_id,

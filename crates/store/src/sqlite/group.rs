@@ -4,6 +4,7 @@
 //! rows are read once and written once for the whole group; so are the counts of the histories.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use giftd_domain::access::Environment;
 use giftd_domain::account::{Account, AccountClock, ClockMove};
@@ -38,6 +39,7 @@ pub(super) struct Group<'c> {
 #[derive(Default)]
 struct Changes {
     accounts: HashMap<AccountId, Account>,
+    order_totals: HashMap<(AccountId, Span, OrderStatus), i64>,
     order_counts: HashMap<(AccountId, Span, i64, OrderStatus), i64>,
     ledger_counts: HashMap<(AccountId, Span, EntryType), i64>,
     kinds: Kinds,
@@ -47,12 +49,15 @@ impl Changes {
     fn absorb(&mut self, later: Self) {
         self.accounts.extend(later.accounts);
         self.kinds.extend(later.kinds);
-        for (key, n) in later.order_counts {
-            *self.order_counts.entry(key).or_default() += n;
-        }
-        for (key, n) in later.ledger_counts {
-            *self.ledger_counts.entry(key).or_default() += n;
-        }
+        add(&mut self.order_totals, later.order_totals);
+        add(&mut self.order_counts, later.order_counts);
+        add(&mut self.ledger_counts, later.ledger_counts);
+    }
+}
+
+fn add<K: Eq + Hash>(counts: &mut HashMap<K, i64>, later: HashMap<K, i64>) {
+    for (key, n) in later {
+        *counts.entry(key).or_default() += n;
     }
 }
 
@@ -101,8 +106,17 @@ impl<'c> Group<'c> {
         for account in done.accounts.values() {
             self.write_account(account)?;
         }
+        // A row to lower exists; the CHECK would refuse the negative one that an upsert begins with.
+        for ((account, span, status), n) in done.order_totals.into_iter().filter(|(_, n)| *n != 0) {
+            let sql = if n < 0 {
+                "UPDATE order_totals SET n = n + ?4 WHERE account_id = ?1 AND span = ?2 AND status = ?3"
+            } else {
+                "INSERT INTO order_totals (account_id, span, status, n) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET n = n + excluded.n"
+            };
+            self.connection.prepare_cached(sql)?.execute(params![account.0, span.0, name(status), n])?;
+        }
         for ((account, span, kind, status), n) in done.order_counts.into_iter().filter(|(_, n)| *n != 0) {
-            // A row to lower exists; the CHECK would refuse the negative one that an upsert begins with.
             let sql = if n < 0 {
                 "UPDATE order_counts SET n = n + ?5 WHERE account_id = ?1 AND span = ?2 AND kind_id = ?3 AND status = ?4"
             } else {
@@ -185,11 +199,14 @@ impl<'c> Group<'c> {
         from: Option<OrderStatus>,
         to: OrderStatus,
     ) {
+        let Changes { order_totals, order_counts, .. } = &mut self.changes;
         for span in Span::all_of(order) {
-            if let Some(from) = from {
-                *self.changes.order_counts.entry((account, span, kind, from)).or_default() -= 1;
+            for (status, n) in from.map(|from| (from, -1)).into_iter().chain([(to, 1)]) {
+                *order_totals.entry((account, span, status)).or_default() += n;
+                if !span.is_day() {
+                    *order_counts.entry((account, span, kind, status)).or_default() += n;
+                }
             }
-            *self.changes.order_counts.entry((account, span, kind, to)).or_default() += 1;
         }
     }
 

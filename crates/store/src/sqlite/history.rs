@@ -2,22 +2,23 @@
 
 use std::ops::RangeInclusive;
 
-use giftd_domain::history::{Days, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, parts, slices};
+use giftd_domain::history::{
+    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, parts, slices,
+};
 use giftd_domain::ids::{AccountId, TimeId};
 use giftd_domain::limits;
 use giftd_domain::orders::{OrderStatus, OrderSummary};
 use rusqlite::{Connection, params};
 
 use super::orders::{order_by_key, order_summary};
-use super::rows::{Column, Named, name, signed, unsigned};
+use super::rows::{Column, Named, name, unsigned};
 use crate::StoreError;
 
 /// What a filter comes to, once its words are looked up.
-struct Selection {
+struct Selection<'c> {
+    connection: &'c Connection,
     account: AccountId,
     days: Days,
-    /// As a JSON array; none for all kinds.
-    kinds: Option<String>,
     status: Option<OrderStatus>,
 }
 
@@ -31,26 +32,11 @@ pub(super) fn orders_page(
     if let Some(key) = &filter.client_order_id {
         return page_of_one(connection, account, filter, key, page);
     }
-    let kinds = if filter.takes_all_kinds() {
-        None
-    } else {
-        let kinds = matching_kinds(connection, account, filter)?;
-        if kinds.is_empty() {
-            return Ok(Page { items: Vec::new(), total: 0 });
-        }
-        Some(format!("{kinds:?}"))
-    };
-    let selection = Selection { account, days: filter.days, kinds, status: filter.status };
-    let total = selection.total(connection, selection.kinds.as_deref(), selection.status)?;
-    let (offset, size) = (page.offset(), u64::from(page.page_size));
-    let ids = if offset >= total {
-        Vec::new()
-    } else if let Some(ids) = selection.gather(connection)? {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX);
-        ids.into_iter().skip(from).take(usize::try_from(size).unwrap_or(usize::MAX)).collect()
-    } else {
-        let slices = locate(selection.days, offset, size, |spans| selection.counts(connection, spans))?;
-        selection.walk(connection, &slices)?
+    let selection = Selection { connection, account, days: filter.days, status: filter.status };
+    let (ids, total) = match matching_kinds(connection, account, filter)? {
+        Kinds::All => selection.page(page)?,
+        Kinds::Some(kinds) => selection.page_of_kinds(&kinds, page)?,
+        Kinds::None => (Vec::new(), 0),
     };
     let items = ids
         .into_iter()
@@ -84,12 +70,22 @@ fn page_of_one(
     Ok(Page { items: matching.filter(|_| page.offset() == 0).into_iter().collect(), total })
 }
 
-fn matching_kinds(connection: &Connection, account: AccountId, filter: &OrderFilter) -> Result<Vec<i64>, StoreError> {
+/// Which of an account's kinds match.
+enum Kinds {
+    All,
+    Some(KindSet),
+    None,
+}
+
+fn matching_kinds(connection: &Connection, account: AccountId, filter: &OrderFilter) -> Result<Kinds, StoreError> {
+    if filter.takes_all_kinds() {
+        return Ok(Kinds::All);
+    }
     let mut statement = connection.prepare_cached(
         "SELECT kind_id, order_type, card_type, card_name, creator FROM order_kinds WHERE account_id = ?1",
     )?;
     let mut rows = statement.query([account.0])?;
-    let mut kinds = Vec::new();
+    let (mut kinds, mut matching, mut others) = (KindSet::default(), false, false);
     while let Some(row) = rows.next()? {
         let kind = OrderKind {
             order_type: row.get::<_, Named<_>>(1)?.0,
@@ -98,112 +94,212 @@ fn matching_kinds(connection: &Connection, account: AccountId, filter: &OrderFil
             creator: row.get(4)?,
         };
         if filter.takes(&kind) {
-            kinds.push(row.get(0)?);
+            kinds.insert(row.get(0)?);
+            matching = true;
+        } else {
+            others = true;
         }
     }
-    Ok(kinds)
+    Ok(match (matching, others) {
+        (false, _) => Kinds::None,
+        (true, false) => Kinds::All,
+        (true, true) => Kinds::Some(kinds),
+    })
 }
 
-impl Selection {
-    /// Orders of these kinds in this status, from the counts.
-    fn total(
-        &self,
-        connection: &Connection,
-        kinds: Option<&str>,
-        status: Option<OrderStatus>,
-    ) -> Result<u64, StoreError> {
+impl Selection<'_> {
+    /// A page of orders of all kinds: its ids, and how many match.
+    fn page(&self, page: PageRequest) -> Result<(Vec<TimeId>, u64), StoreError> {
+        let total = self.total(self.status)?;
+        if page.offset() >= total {
+            return Ok((Vec::new(), total));
+        }
+        let size = u64::from(page.page_size);
+        let slices = locate(self.days, page.offset(), size, |spans| self.totals(self.status, spans))?;
+        Ok((self.walk(&slices, None)?, total))
+    }
+
+    /// A page of orders of some kinds: its ids, and how many match.
+    fn page_of_kinds(&self, kinds: &KindSet, page: PageRequest) -> Result<(Vec<TimeId>, u64), StoreError> {
+        let (matching, of_kinds) = self.total_of_kinds(kinds)?;
+        // Rows that are passed over when all are: the index of the open states has only those of one.
+        let all = self.total(self.status.filter(|status| *status != OrderStatus::Complete))?;
+        let (counted, total) = if self.days == Days::default() {
+            (None, matching)
+        } else {
+            let counted = self.counted(kinds, all)?;
+            let total = counted.iter().map(|(_, n)| n).sum();
+            (Some(counted), total)
+        };
+        if page.offset() >= total {
+            return Ok((Vec::new(), total));
+        }
+        let way = Way::of(self.days.ids(), all, of_kinds, total, page);
+        if way == Way::Gather {
+            return Ok((self.gather(kinds, page)?, total));
+        }
+        if let Way::Pass(slice) = way {
+            let found = self.pass(&slice, Some(kinds), limits::HISTORY_PASSED)?;
+            if found.len() as u64 == slice.take {
+                return Ok((found, total));
+            }
+        }
+        let counted = counted.map_or_else(|| self.counted(kinds, all), Ok)?;
+        Ok((self.walk(&slices(&counted, page.offset(), u64::from(page.page_size)), Some(kinds))?, total))
+    }
+
+    /// Orders of all kinds in a state.
+    fn total(&self, status: Option<OrderStatus>) -> Result<u64, StoreError> {
         let mut total = 0;
         for spans in self.days.spans() {
-            total += connection
-                .prepare_cached(
-                    "SELECT COALESCE(SUM(n), 0) FROM order_counts
-                     WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 AND (?4 IS NULL OR status = ?4)
-                        AND (?5 IS NULL OR kind_id IN (SELECT value FROM json_each(?5)))",
-                )?
-                .query_row(params![self.account.0, spans.start().0, spans.end().0, status.map(name), kinds], |row| {
-                    row.get::<_, i64>(0)
-                })?;
+            total += self.totals(status, spans)?.into_iter().map(|(_, n)| n).sum::<u64>();
         }
-        unsigned(total)
+        Ok(total)
     }
 
-    /// Matching orders in each span of a range, newest first.
-    fn counts(&self, connection: &Connection, spans: RangeInclusive<Span>) -> Result<Vec<(Span, u64)>, StoreError> {
-        let mut statement = connection.prepare_cached(
-            "SELECT span, SUM(n) FROM order_counts
+    /// Orders of all kinds in a state, in each span of a range, newest first.
+    fn totals(&self, status: Option<OrderStatus>, spans: RangeInclusive<Span>) -> Result<Vec<(Span, u64)>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT span, SUM(n) FROM order_totals
              WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 AND (?4 IS NULL OR status = ?4)
-                AND (?5 IS NULL OR kind_id IN (SELECT value FROM json_each(?5)))
              GROUP BY span ORDER BY span DESC",
         )?;
-        let key = params![self.account.0, spans.start().0, spans.end().0, self.status.map(name), self.kinds];
-        read_counts(statement.query(key)?)
+        read_counts(statement.query(params![self.account.0, spans.start().0, spans.end().0, status.map(name)])?)
     }
 
-    /// All matching ids, newest first, by the index of the kinds or of the open states, where one of them
-    /// holds few enough.
-    fn gather(&self, connection: &Connection) -> Result<Option<Vec<TimeId>>, StoreError> {
-        let (first, end) = self.days.ids();
-        let by_kind = match &self.kinds {
-            Some(kinds) => self.total(connection, Some(kinds), None)?,
-            None => u64::MAX,
-        };
-        let by_status = match self.status {
-            Some(OrderStatus::Complete) | None => u64::MAX,
-            status => self.total(connection, None, status)?,
-        };
-        if by_kind.min(by_status) > limits::HISTORY_GATHERED {
-            return Ok(None);
+    /// Orders of some kinds, whenever they were placed: how many are in the wanted state, and in any.
+    fn total_of_kinds(&self, kinds: &KindSet) -> Result<(u64, u64), StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT kind_id, n, ?2 IS NULL OR status = ?2 FROM order_counts WHERE account_id = ?1 AND span = 0",
+        )?;
+        let mut rows = statement.query(params![self.account.0, self.status.map(name)])?;
+        let (mut matching, mut of_kinds) = (0, 0);
+        while let Some(row) = rows.next()? {
+            if kinds.contains(row.get(0)?) {
+                let n: u64 = unsigned(row.get(1)?)?;
+                of_kinds += n;
+                matching += if row.get(2)? { n } else { 0 };
+            }
         }
-        let sql = if by_kind <= by_status {
-            "SELECT order_id FROM orders INDEXED BY orders_by_kind
-             WHERE account_id = ?1 AND kind_id IN (SELECT value FROM json_each(?5))
-                AND order_id >= ?2 AND order_id < ?3 AND (?4 IS NULL OR status = ?4)"
-        } else {
-            "SELECT order_id FROM orders INDEXED BY orders_by_open_status
-             WHERE account_id = ?1 AND status = ?4 AND status <> 'COMPLETE' AND order_id >= ?2 AND order_id < ?3
-                AND (?5 IS NULL OR kind_id IN (SELECT value FROM json_each(?5)))"
-        };
-        let key = params![self.account.0, Column(first), Column(end), self.status.map(name), self.kinds];
-        let mut ids = connection
-            .prepare_cached(sql)?
-            .query_map(key, |row| Ok(row.get::<_, Column<TimeId>>(0)?.0))?
-            .collect::<Result<Vec<_>, _>>()?;
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Some(ids))
+        Ok((matching, of_kinds))
     }
 
-    /// The ids of some slices of days, newest first.
-    fn walk(&self, connection: &Connection, slices: &[Slice]) -> Result<Vec<TimeId>, StoreError> {
+    /// The parts of the wanted days, newest first, with the orders of some kinds in each: months by their counts,
+    /// and what is left of the first and the last by reading it. Days of which `all` is little are read at once.
+    fn counted(&self, kinds: &KindSet, all: u64) -> Result<Vec<(IdRange, u64)>, StoreError> {
+        let read = |ids: IdRange| -> Result<_, StoreError> {
+            // All are passed over, none is taken.
+            let slice = Slice { ids, skip: u64::MAX, take: 0, newest_first: true };
+            Ok((ids, self.passing(&slice, Some(kinds), u64::MAX, |_| ())?))
+        };
+        if all <= limits::HISTORY_PASSED {
+            return Ok(vec![read(self.days.ids())?]);
+        }
+        let mut counted = Vec::new();
+        for spans in self.days.walk() {
+            if spans.start().is_day() {
+                counted.push(read(Span::ids_of(&spans))?);
+            } else {
+                counted.extend(self.months(kinds, &spans)?.into_iter().map(|(month, n)| (month.ids(), n)));
+            }
+        }
+        Ok(counted)
+    }
+
+    /// Orders of some kinds in each month of a range, newest first.
+    fn months(&self, kinds: &KindSet, months: &RangeInclusive<Span>) -> Result<Vec<(Span, u64)>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT span, kind_id, n FROM order_counts
+             WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 AND n > 0 AND (?4 IS NULL OR status = ?4)
+             ORDER BY span DESC",
+        )?;
+        let mut rows =
+            statement.query(params![self.account.0, months.start().0, months.end().0, self.status.map(name)])?;
+        let mut counts: Vec<(Span, u64)> = Vec::new();
+        while let Some(row) = rows.next()? {
+            if kinds.contains(row.get(1)?) {
+                let (span, n) = (Span(row.get(0)?), unsigned(row.get(2)?)?);
+                match counts.last_mut() {
+                    Some((last, sum)) if *last == span => *sum += n,
+                    _ => counts.push((span, n)),
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// A page's ids, from all orders of some kinds.
+    fn gather(&self, kinds: &KindSet, page: PageRequest) -> Result<Vec<TimeId>, StoreError> {
+        let (first, end) = self.days.ids();
+        let mut statement = self.connection.prepare_cached(
+            "SELECT order_id FROM orders INDEXED BY orders_by_kind
+             WHERE account_id = ?1 AND kind_id = ?2 AND order_id >= ?3 AND order_id < ?4 AND (?5 IS NULL OR status = ?5)",
+        )?;
+        let mut ids = Vec::new();
+        for kind in kinds.numbers() {
+            let key = params![self.account.0, kind, Column(first), Column(end), self.status.map(name)];
+            for id in statement.query_map(key, |row| Ok(row.get::<_, Column<TimeId>>(0)?.0))? {
+                ids.push(id?);
+            }
+        }
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Ok(ids.into_iter().skip(count(page.offset())).take(count(page.page_size.into())).collect())
+    }
+
+    /// The ids of some slices, newest first.
+    fn walk(&self, slices: &[Slice], kinds: Option<&KindSet>) -> Result<Vec<TimeId>, StoreError> {
         let mut ids = Vec::new();
         for slice in slices {
-            let (first, end) = slice.day.ids_of_day();
-            let direction = if slice.newest_first { "DESC" } else { "ASC" };
-            let mut found = connection
-                .prepare_cached(&format!(
-                    "SELECT order_id FROM orders INDEXED BY orders_by_time
-                     WHERE account_id = ?1 AND order_id >= ?2 AND order_id < ?3 AND (?4 IS NULL OR status = ?4)
-                        AND (?5 IS NULL OR kind_id IN (SELECT value FROM json_each(?5)))
-                     ORDER BY order_id {direction} LIMIT ?6 OFFSET ?7"
-                ))?
-                .query_map(
-                    params![
-                        self.account.0,
-                        Column(first),
-                        Column(end),
-                        self.status.map(name),
-                        self.kinds,
-                        signed(slice.take),
-                        signed(slice.skip)
-                    ],
-                    |row| Ok(row.get::<_, Column<TimeId>>(0)?.0),
-                )?
-                .collect::<Result<Vec<_>, _>>()?;
-            if !slice.newest_first {
-                found.reverse();
-            }
-            ids.append(&mut found);
+            ids.append(&mut self.pass(slice, kinds, u64::MAX)?);
         }
         Ok(ids)
+    }
+
+    /// The ids of a slice, newest first; too few where more than `most` rows would have to be passed over.
+    fn pass(&self, slice: &Slice, kinds: Option<&KindSet>, most: u64) -> Result<Vec<TimeId>, StoreError> {
+        let mut ids = Vec::new();
+        self.passing(slice, kinds, most, |id| ids.push(id))?;
+        if !slice.newest_first {
+            ids.reverse();
+        }
+        Ok(ids)
+    }
+
+    /// Hands out the ids of a slice in its own direction, and counts the matching rows up to its end.
+    fn passing(
+        &self,
+        slice: &Slice,
+        kinds: Option<&KindSet>,
+        most: u64,
+        mut found: impl FnMut(TimeId),
+    ) -> Result<u64, StoreError> {
+        let (first, end) = slice.ids;
+        let direction = if slice.newest_first { "DESC" } else { "ASC" };
+        let (index, columns, condition) = match self.status {
+            None => ("orders_by_time", "1", "?4 IS NULL"),
+            Some(OrderStatus::Complete) => ("orders_by_time", "status = ?4", "1"),
+            Some(_) => ("orders_by_open_status", "1", "status = ?4 AND status <> 'COMPLETE'"),
+        };
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT kind_id, {columns}, order_id FROM orders INDEXED BY {index}
+             WHERE account_id = ?1 AND order_id >= ?2 AND order_id < ?3 AND {condition} ORDER BY order_id {direction}"
+        ))?;
+        let mut rows = statement.query(params![self.account.0, Column(first), Column(end), self.status.map(name)])?;
+        let is_wanted = |kind: i64| kinds.is_none_or(|kinds| kinds.contains(kind));
+        let (mut passed, mut matching) = (0, 0);
+        let until = slice.skip.saturating_add(slice.take);
+        while passed < most && matching < until {
+            let Some(row) = rows.next()? else { break };
+            passed += 1;
+            if row.get(1)? && is_wanted(row.get(0)?) {
+                if matching >= slice.skip {
+                    found(row.get::<_, Column<TimeId>>(2)?.0);
+                }
+                matching += 1;
+            }
+        }
+        Ok(matching)
     }
 }
 
@@ -223,6 +319,7 @@ pub(super) fn locate(
         let first = offset.saturating_sub(before);
         let end = (offset + size - before).min(count);
         let days = if span.is_day() { vec![(span, count)] } else { counts(span.days_of_month())? };
+        let days: Vec<_> = days.into_iter().map(|(day, n)| (day.ids(), n)).collect();
         found.extend(slices(&days, first, end - first));
     }
     Ok(found)

@@ -60,6 +60,18 @@ pub(super) fn keep_mails(
     Ok(())
 }
 
+/// Forgets what is too old, of accounts that keep no new mails too.
+pub(super) fn drop_old_mails(group: &Group<'_>, now: Timestamp) -> Result<u64, StoreError> {
+    // Account by account: the mails themselves, which are large, aren't read.
+    let dropped = group
+        .connection()
+        .prepare_cached(
+            "DELETE FROM sandbox_mails WHERE account_id IN (SELECT account_id FROM accounts) AND mail_id < ?1",
+        )?
+        .execute([Column(oldest(now))])?;
+    Ok(u64::try_from(dropped).unwrap_or(u64::MAX))
+}
+
 /// Mails are kept from this id on.
 fn oldest(now: Timestamp) -> TimeId {
     let age = SignedDuration::from_hours(limits::SANDBOX_MAIL_DAYS * 24);

@@ -97,7 +97,7 @@ fn entries(
     entry_type: Option<EntryType>,
     slice: Slice,
 ) -> Result<Vec<Entry>, StoreError> {
-    let (first, end) = slice.day.ids_of_day();
+    let (first, end) = slice.ids;
     let direction = if slice.newest_first { "DESC" } else { "ASC" };
     // The index of rare types holds what is said in its own words.
     let condition = match entry_type {

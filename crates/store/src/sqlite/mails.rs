@@ -9,7 +9,7 @@ use super::group::Group;
 use super::rows::{Column, name};
 use crate::StoreError;
 
-/// Makes a gift's mail of a kind due at `due_at` of the node's clock, in the place of one that waits.
+/// Makes the mail of a kind, to a gift that has an address, due at `due_at` of the node's clock, in the place of one that waits.
 ///
 /// Claims of each send count from a number of its own: whoever still has a claim of an earlier send, be its row
 /// there or gone, can't settle this one.
@@ -23,8 +23,9 @@ pub(super) fn queue_mail(
     group
         .connection()
         .prepare_cached(
-            "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at, claim, send_number)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6 << 32, ?6)
+            "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at, claim, send_number, stays)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6 << 32, ?6,
+                (SELECT environment = 'SANDBOX' FROM accounts WHERE account_id = ?1))
              ON CONFLICT DO UPDATE SET run_at = excluded.run_at, due_at = excluded.due_at, tried_since = NULL,
                 attempts = 0, claim = excluded.claim, send_number = excluded.send_number",
         )?
@@ -57,7 +58,7 @@ mod tests {
     use crate::sqlite::claim::claim_deliveries;
     use crate::sqlite::example::{at, database, done, in_group, place, sandbox};
     use crate::sqlite::settle::settle_deliveries;
-    use crate::{SettleDelivery, Settled, Work};
+    use crate::{Mails, SettleDelivery, Settled};
 
     #[test]
     fn a_claim_of_a_send_that_is_over_never_settles_the_next() {
@@ -68,7 +69,7 @@ mod tests {
             let gift = GiftKey { account_id: account, order: order.time, position: 1 };
             let claim = |group: &mut Group<'_>, now| {
                 let lease = SignedDuration::from_secs(60);
-                let mut claimed = done(group, |group| claim_deliveries(group, Work::Everyone, now, lease, 10));
+                let mut claimed = done(group, |group| claim_deliveries(group, Mails::All, now, lease, 10));
                 claimed.remove(0)
             };
             let settle = |group: &mut Group<'_>, claim: i64| {

@@ -2,11 +2,14 @@
 
 mod at_hand;
 mod backlog;
+pub(crate) mod backup;
 mod cancel;
 mod claim;
 mod clock;
 mod codes;
 mod connection;
+pub(crate) mod copy;
+mod erase;
 mod error;
 mod events;
 #[cfg(test)]
@@ -52,6 +55,7 @@ use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
 use giftd_domain::limits;
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::Resend;
 use giftd_domain::orders::{Order, OrderSummary};
@@ -62,9 +66,9 @@ use self::readers::Readers;
 use self::writer::Writer;
 pub use self::writer::{ClosedGroup, OpenGroup, Pump};
 use crate::{
-    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, LedgerReport, OperatorEntry, OperatorOutcome,
-    Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered, WaitingSchedule,
-    Work,
+    Backlog, Cancellation, CapturedMail, CatalogImport, CodesImport, Due, Erased, LedgerReport, Mails, OperatorEntry,
+    OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Unanswered,
+    WaitingSchedule, Work,
 };
 
 /// SQLite in a file. One process serves from it; the command line may work beside it.
@@ -342,12 +346,12 @@ impl Store for SqliteStore {
 
     async fn claim_deliveries(
         &self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        self.writer.write(0, move |group| claim::claim_deliveries(group, work, now, lease, limit)).await
+        self.writer.write(0, move |group| claim::claim_deliveries(group, mails, now, lease, limit)).await
     }
 
     async fn settle_deliveries(
@@ -379,6 +383,10 @@ impl Store for SqliteStore {
         let reminders = reminders.clone();
         let gifts = usize::try_from(limits::TURN_GIFTS).unwrap_or(usize::MAX);
         self.writer.write(gifts, move |group| turn::turn_gifts(group, work, until, &reminders, entropy)).await
+    }
+
+    async fn erase_recipients(&self, retention: Retention, now: Timestamp) -> Result<Erased, StoreError> {
+        self.writer.write(limits::GROUP_GIFTS, move |group| erase::erase_recipients(group, retention, now)).await
     }
 
     async fn gift_at_hand(&self, gift: GiftKey) -> Result<Option<GiftAtHand>, StoreError> {
@@ -505,6 +513,10 @@ impl Store for SqliteStore {
         self.readers
             .read(move |connection| kept_mails::kept_mails(connection, account, to.as_deref(), order, now, page))
             .await
+    }
+
+    async fn drop_old_mails(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.writer.write(0, move |group| kept_mails::drop_old_mails(group, now)).await
     }
 
     async fn count_test_mail(&self, account: AccountId, now: Timestamp) -> Result<Option<u32>, StoreError> {

@@ -1,7 +1,7 @@
 //! Placing an order.
 
 use giftd_domain::Timestamp;
-use giftd_domain::ids::{OrderId, TimeId};
+use giftd_domain::ids::{AccountId, OrderId, TimeId};
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::place::{Decision, NewGift, PlaceOrder};
 use giftd_domain::schedule::SendTiming;
@@ -28,8 +28,10 @@ pub(super) fn place_order(group: &mut Group<'_>, command: PlaceOrder) -> Result<
             let kind = group.kind_id(account_id, command.kind())?;
             insert_order(group, &command, order_id, kind)?;
             let run_at = account.clock.node_time(command.run_at());
+            let stays = command.mails_stay(account.environment);
             for (position, gift) in (1_u32..).zip(&command.gifts) {
-                insert_gift(group, &command, order_id.time, position, gift, run_at)?;
+                insert_gift(group, &command, order_id.time, position, gift)?;
+                insert_mail(group, account_id, order_id.time, position, run_at, stays)?;
             }
             for entry in &entries {
                 group.post(account_id, entry)?;
@@ -86,7 +88,6 @@ fn insert_gift(
     order: TimeId,
     position: u32,
     gift: &NewGift,
-    run_at: Timestamp,
 ) -> Result<(), StoreError> {
     group
         .connection()
@@ -108,11 +109,23 @@ fn insert_gift(
             gift.cost,
             name(giftd_domain::gifts::RedemptionStatus::Unredeemed),
         ])?;
+    Ok(())
+}
+
+fn insert_mail(
+    group: &Group<'_>,
+    account: AccountId,
+    order: TimeId,
+    position: u32,
+    run_at: Timestamp,
+    stays: bool,
+) -> Result<(), StoreError> {
     group
         .connection()
         .prepare_cached(
-            "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at) VALUES (?1, ?2, ?3, 'GIFT', ?4, ?4)",
+            "INSERT INTO mails (account_id, order_id, position, kind, run_at, due_at, stays)
+             VALUES (?1, ?2, ?3, 'GIFT', ?4, ?4, ?5)",
         )?
-        .execute(params![command.account_id.0, Column(order), position, Column(run_at)])?;
+        .execute(params![account.0, Column(order), position, Column(run_at), stays])?;
     Ok(())
 }

@@ -300,9 +300,9 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::Work;
     use crate::sqlite::example::{at, database, done, in_group, place, sandbox, send_all};
     use crate::sqlite::turn::turn_gifts;
+    use crate::{Mails, Work};
 
     #[test]
     fn what_is_released_expires_also_where_the_node_that_releases_it_is_behind() {
@@ -311,7 +311,7 @@ mod tests {
         let end = at(0) + SignedDuration::from_hours(24 * 30);
         let turned = in_group(&connection, |group| {
             let order = place(group, account, "order", 1, at(0)).time;
-            send_all(group, Work::Everyone, at(0));
+            send_all(group, Mails::All, at(0));
             let gift = GiftKey { account_id: account, order, position: 1 };
             let (id, face) = (RedemptionId(7), Money::usd(1_000));
             let (product_id, product_name) = ("10001".to_owned(), "Card".to_owned());

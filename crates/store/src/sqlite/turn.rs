@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::clock::moving_until;
 use super::error::broken;
-use super::events::record;
+use super::events::insert;
 use super::group::Group;
 use super::mails::queue_mail;
 use super::orders::{GIFT, GIFT_COLUMNS, gift};
@@ -135,18 +135,31 @@ fn set_wake_at(group: &Group<'_>, gift: GiftKey, wake_at: Option<Timestamp>) -> 
 
 /// Writes what a gift's expiry does to it; its refund is posted by [`post_refund`].
 pub(super) fn write_expiry(group: &Group<'_>, gift: GiftKey, expiry: Expiry, at: Timestamp) -> Result<(), StoreError> {
-    group
+    let refunded = (expiry.refund > 0).then(|| NewEvent::refunded(expiry.refund));
+    // Its events are counted here, so that its row is written once.
+    let last: u32 = group
         .connection()
         .prepare_cached(
-            "UPDATE gifts SET voided = voided + ?4, refunded = ?5, redemption_status = 'EXPIRED', wake_at = NULL
-             WHERE account_id = ?1 AND order_id = ?2 AND position = ?3",
+            "UPDATE gifts SET voided = voided + ?4, refunded = ?5, redemption_status = 'EXPIRED', wake_at = NULL,
+                events = events + ?6
+             WHERE account_id = ?1 AND order_id = ?2 AND position = ?3 RETURNING events",
         )?
-        .execute(params![gift.account_id.0, Column(gift.order), gift.position, expiry.voided, expiry.refunded])?;
-    record(group, gift, at, &NewEvent::expired(expiry.voided))?;
-    if expiry.refund > 0 {
-        record(group, gift, at, &NewEvent::refunded(expiry.refund))?;
+        .query_row(
+            params![
+                gift.account_id.0,
+                Column(gift.order),
+                gift.position,
+                expiry.voided,
+                expiry.refunded,
+                1 + u32::from(refunded.is_some())
+            ],
+            |row| row.get(0),
+        )?;
+    insert(group, gift, last - u32::from(refunded.is_some()), at, &NewEvent::expired(expiry.voided))?;
+    match refunded {
+        Some(refunded) => insert(group, gift, last, at, &refunded),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Returns cents of an order's expired gifts.

@@ -100,9 +100,18 @@ const PROOFS: [&str; 16] = [
 ];
 
 /// Counts by month and by day must add up to those of all time.
-const SPANS_AGREE: [&str; 2] = [
-    "SELECT 'account ' || account_id || ': orders counted by day, by month and in all differ' FROM order_counts
+const SPANS_AGREE: [&str; 4] = [
+    "SELECT 'account ' || account_id || ': orders of a kind counted by month and in all differ' FROM order_counts
      GROUP BY account_id, kind_id, status
+     HAVING SUM(n) FILTER (WHERE span = 0) IS NOT SUM(n) FILTER (WHERE span > 0)",
+    "SELECT 'account ' || account_id || ': ' || COALESCE(t.n, 0) || ' orders counted in span ' || span || ', of all kinds '
+        || COALESCE(c.n, 0)
+     FROM (SELECT account_id, span, status, n FROM order_totals WHERE span <= 999912 AND n <> 0) t
+     FULL JOIN (SELECT account_id, span, status, SUM(n) n FROM order_counts GROUP BY 1, 2, 3 HAVING SUM(n) <> 0) c
+        USING (account_id, span, status)
+     WHERE t.n IS NOT c.n",
+    "SELECT 'account ' || account_id || ': orders counted by day, by month and in all differ' FROM order_totals
+     GROUP BY account_id, status
      HAVING SUM(n) FILTER (WHERE span = 0) IS NOT SUM(n) FILTER (WHERE span BETWEEN 1 AND 999912)
         OR SUM(n) FILTER (WHERE span = 0) IS NOT SUM(n) FILTER (WHERE span > 999912)",
     "SELECT 'account ' || account_id || ': entries counted by day, by month and in all differ' FROM ledger_counts
@@ -139,9 +148,9 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::Work;
     use crate::sqlite::example::{at, database, done, in_group, place, sandbox, send_all};
     use crate::sqlite::turn::turn_gifts;
+    use crate::{Mails, Work};
 
     #[test]
     fn each_promise_of_a_gifts_life_is_proved() {
@@ -149,7 +158,7 @@ mod tests {
         let account = sandbox(&connection);
         in_group(&connection, |group| {
             place(group, account, "expires", 2, at(0));
-            send_all(group, Work::Everyone, at(0));
+            send_all(group, Mails::All, at(0));
             let end = at(0) + SignedDuration::from_hours(24 * 30);
             let turned = done(group, |group| turn_gifts(group, Work::Everyone, end, &Reminders::default(), 1));
             assert_eq!((turned.expired, turned.refunded), (2, 1_400));

@@ -109,7 +109,7 @@ impl Pump {
     }
 
     /// Begins a group with the operation that waits first. None where nothing waits, or where no transaction can
-    /// begin, which that operation's caller is told.
+    /// begin, which the callers of all operations that wait are told.
     pub fn begin(&mut self) -> Option<OpenGroup<'_>> {
         let first = self.jobs.try_recv().ok()?;
         self.begin_with(first)
@@ -125,7 +125,9 @@ impl Pump {
             }
             Err(error) => {
                 tracing::error!(%error, "a transaction could not begin");
-                (first.operation)(Err(error))(Ok(()));
+                // It was waited for long enough: who came meanwhile shall not wait as long again, one after the other.
+                let waiting = std::iter::from_fn(|| self.jobs.try_recv().ok());
+                std::iter::once(first).chain(waiting).for_each(|job| (job.operation)(Err(error.clone()))(Ok(())));
                 None
             }
         }

@@ -1,5 +1,6 @@
 //! Where a promise is tried: a database of its own, made for the test and removed after it.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -36,6 +37,17 @@ pub fn on<Test: AsyncFnOnce(Bed)>(database: Database, test: Test) {
     with_database(&runtime, database, |bed| {
         let in_time = runtime.block_on(async { tokio::time::timeout(DEADLINE, test(bed)).await });
         in_time.expect("the promise is kept before the deadline");
+    });
+}
+
+/// Runs `test` on two empty databases, which are removed however it ends.
+pub fn on_two<Test: AsyncFnOnce(Bed, Bed)>(one: Database, other: Database, test: Test) {
+    let runtime = runtime();
+    with_database(&runtime, one, |one| {
+        with_database(&runtime, other, |other| {
+            let in_time = runtime.block_on(async { tokio::time::timeout(DEADLINE, test(one, other)).await });
+            in_time.expect("the promise is kept before the deadline");
+        });
     });
 }
 
@@ -97,7 +109,13 @@ impl Bed {
         giftd_store::open(&self.url, limits::GROUP_ORDERS).await.expect("the store opens")
     }
 
-    fn sqlite(&self) -> rusqlite::Connection {
+    /// Another file in the folder of SQLite's, which isn't there yet.
+    pub fn beside(&self, name: &str) -> Self {
+        let path = self.path.with_file_name(name);
+        Self { database: Database::Sqlite, url: format!("sqlite:{}", path.display()), path }
+    }
+
+    pub fn sqlite(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(&self.path).expect("SQLite's file opens");
         connection.busy_timeout(Duration::from_secs(30)).expect("a busy timeout");
         connection
@@ -111,11 +129,81 @@ impl Bed {
         }
     }
 
+    /// Executes a statement where no lock is in its way, else says so.
+    pub async fn try_at_once(&self, sql: &str) -> Result<(), String> {
+        match self.database {
+            Database::Sqlite => {
+                let sqlite = self.sqlite();
+                sqlite.busy_timeout(Duration::ZERO).expect("no wait");
+                sqlite.execute_batch(sql).map_err(|error| error.to_string())
+            }
+            Database::Postgres => {
+                let client = connect(&self.url).await;
+                client.batch_execute("SET lock_timeout = '50ms'").await.expect("a setting");
+                let done = client.batch_execute(sql).await;
+                done.map_err(|error| {
+                    error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned())
+                })
+            }
+        }
+    }
+
     /// The one integer that a query finds.
     pub async fn number(&self, sql: &str) -> i64 {
         match self.database {
             Database::Sqlite => self.sqlite().query_row(sql, [], |row| row.get(0)).expect(sql),
             Database::Postgres => connect(&self.url).await.query_one(sql, &[]).await.expect(sql).get(0),
+        }
+    }
+
+    /// The names of all tables, as the database itself lists them.
+    pub async fn tables(&self) -> BTreeSet<String> {
+        match self.database {
+            Database::Sqlite => {
+                let sqlite = self.sqlite();
+                let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+                let mut statement = sqlite.prepare(sql).expect(sql);
+                let names = statement.query_map([], |row| row.get(0)).expect(sql);
+                names.collect::<Result<_, _>>().expect("names")
+            }
+            Database::Postgres => {
+                let sql = "SELECT table_name::TEXT FROM information_schema.tables WHERE table_schema = 'public'";
+                let rows = connect(&self.url).await.query(sql, &[]).await.expect(sql);
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+        }
+    }
+
+    /// The tables of which some row has `text` in some column, in any case.
+    pub async fn mentioning(&self, text: &str) -> Vec<String> {
+        let (text, all) = (text.to_lowercase(), self.tables().await);
+        match self.database {
+            Database::Sqlite => {
+                let connection = self.sqlite();
+                let list = |sql: &str| -> Vec<String> {
+                    let mut statement = connection.prepare(sql).expect(sql);
+                    statement.query_map([], |row| row.get(0)).expect(sql).collect::<Result<_, _>>().expect(sql)
+                };
+                let mut tables: Vec<String> = all.into_iter().collect();
+                tables.retain(|table| {
+                    let columns = list(&format!("SELECT name FROM pragma_table_info('{table}')"));
+                    let has = |column: String| format!("instr(lower(CAST({column} AS TEXT)), '{text}') > 0");
+                    let any = columns.into_iter().map(has).collect::<Vec<_>>().join(" OR ");
+                    !list(&format!("SELECT 'one' FROM {table} WHERE {any} LIMIT 1")).is_empty()
+                });
+                tables
+            }
+            Database::Postgres => {
+                let client = connect(&self.url).await;
+                let mut tables = Vec::new();
+                for table in all {
+                    let find = format!("SELECT 1 FROM {table} t WHERE lower(t::TEXT) LIKE '%' || $1 || '%' LIMIT 1");
+                    if !client.query(&find, &[&text]).await.expect(&find).is_empty() {
+                        tables.push(table);
+                    }
+                }
+                tables
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::bed::Bed;
 use crate::world::{World, after, at_once, choosing, gift_key, now, redeeming};
 
 /// Code number `number`, worth `face_value`.
-fn new_code(number: u16, face_value: i64) -> NewCode {
+pub fn new_code(number: u16, face_value: i64) -> NewCode {
     let mut hash = [7; 32];
     hash[..2].copy_from_slice(&number.to_be_bytes());
     let key_id = format!("key {}", number % 2);

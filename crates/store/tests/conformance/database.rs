@@ -1,6 +1,7 @@
 //! The database itself: schema, clock, the fingerprints of keys, and what outlives a process.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use giftd_domain::access::Environment;
 use giftd_domain::catalog::ChoiceRange;
@@ -42,6 +43,22 @@ pub async fn a_schema_newer_than_the_binary_is_refused(bed: Bed) {
     assert!(matches!(ready, Err(StoreError::Schema(_))), "a running node notices: {ready:?}");
     let opened = giftd_store::open(bed.url(), limits::GROUP_ORDERS).await.err();
     assert!(matches!(opened, Some(StoreError::Schema(_))), "another does not start: {opened:?}");
+}
+
+pub async fn slow_what_is_held_up_is_unavailable_within_half_a_minute(bed: Bed) {
+    let world = World::new(&bed).await;
+    let hold = bed.hold_writes().await;
+    let placing = (0..5).map(|number| {
+        let (store, command) = (world.store.clone(), world.command(&format!("held-{number}"), 1));
+        async move { store.place_order(command).await.err() }
+    });
+    let answers =
+        tokio::time::timeout(Duration::from_secs(30), at_once(placing)).await.expect("an answer for everyone");
+    for answer in answers {
+        assert!(matches!(answer, Some(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    hold.release().await;
+    world.place(world.command("after", 1)).await;
 }
 
 pub async fn the_clock_is_the_databases(bed: Bed) {

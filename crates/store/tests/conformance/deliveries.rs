@@ -16,7 +16,7 @@ use giftd_domain::money::Money;
 use giftd_domain::orders::place::PlaceOrder;
 use giftd_domain::orders::{OrderStatus, OrderType};
 use giftd_domain::templates::TemplateContent;
-use giftd_store::{Backlog, SettleDelivery, Settled, Work};
+use giftd_store::{Backlog, Mails, SettleDelivery, Settled, Work};
 use jiff::SignedDuration;
 
 use crate::bed::Bed;
@@ -128,6 +128,42 @@ pub async fn the_oldest_due_are_claimed_first_up_to_the_limit(bed: Bed) {
         due,
         [vec![], vec![now()], vec![after(10)], vec![after(10), after(20)], vec![after(20), after(40)], vec![]]
     );
+}
+
+pub async fn what_goes_out_and_what_stays_are_claimed_apart(bed: Bed) {
+    let world = World::new(&bed).await;
+    let mut links = world.command("links", 3);
+    links.order_type = OrderType::Link;
+    for gift in &mut links.gifts {
+        gift.recipient.email = None;
+    }
+    // What stays is due first.
+    let links = world.place(links).await.summary.order_id;
+    let sandbox = world.place(PlaceOrder { now: after(1), ..costing(world.sandbox, "sandbox", &[GIFT; 3]) }).await;
+    let sandbox = sandbox.summary.order_id;
+    let mailed = world.place(PlaceOrder { now: after(2), ..world.command("mailed", 3) }).await.summary.order_id;
+    let orders = |claimed: &[ClaimedDelivery]| claimed.iter().map(|mail| mail.gift.order).collect::<Vec<_>>();
+
+    let staying = world.claim_mails(Mails::Staying, after(9), 4).await;
+    assert_eq!(orders(&staying), [links, links, links, sandbox]);
+    let outgoing = world.claim_mails(Mails::Outgoing, after(9), 2).await;
+    assert_eq!(orders(&outgoing), [mailed, mailed]);
+    assert_eq!(orders(&world.claim_mails(Mails::All, after(9), 9).await), [sandbox, sandbox, mailed]);
+    for mails in [Mails::Outgoing, Mails::Staying] {
+        assert_eq!(world.claim_mails(mails, after(9), 9).await, [], "each was claimed once");
+    }
+
+    // The same of verifications and mails that are sent again.
+    let settlements = staying.iter().chain(&outgoing).map(|mail| sent(mail, after(9))).collect();
+    world.settle(settlements, after(9)).await;
+    for (account, order) in [(world.sandbox, sandbox), (world.production, mailed)] {
+        let position = if account == world.sandbox { staying[3].gift.position } else { outgoing[0].gift.position };
+        let gift = gift_key(account, order, position);
+        let requested = world.store.request_verification(gift, 1, after(10)).await.expect("an answer");
+        assert!(matches!(requested, VerificationRequested::Requested { .. }), "{requested:?}");
+    }
+    assert_eq!(orders(&world.claim_mails(Mails::Outgoing, after(10), 9).await), [mailed]);
+    assert_eq!(orders(&world.claim_mails(Mails::Staying, after(10), 9).await), [sandbox]);
 }
 
 pub async fn verifications_are_claimed_before_all_that_waits(bed: Bed) {

@@ -8,8 +8,10 @@ mod bed;
 mod cancel;
 mod clock;
 mod codes;
+mod copy;
 mod database;
 mod deliveries;
+mod erasing;
 mod events;
 mod expiry;
 mod history;
@@ -24,6 +26,7 @@ mod sandbox_mails;
 mod schedules;
 mod templates;
 mod verification;
+mod wire;
 mod world;
 
 /// Makes each named promise a test on each database. A promise that isn't named is dead code, so that
@@ -41,12 +44,23 @@ macro_rules! promises {
     };
 }
 
+/// What only a database behind a wire can suffer.
+mod postgres_alone {
+    use crate::bed::{Database, on};
+
+    #[test]
+    fn slow_a_wire_that_falls_silent_makes_it_unavailable_within_half_a_minute() {
+        on(Database::Postgres, crate::wire::a_wire_that_falls_silent_makes_it_unavailable_within_half_a_minute);
+    }
+}
+
 promises! {
     database {
         an_opened_store_is_ready
         an_unknown_kind_of_url_is_refused
         nodes_that_start_together_migrate_once
         a_schema_newer_than_the_binary_is_refused
+        slow_what_is_held_up_is_unavailable_within_half_a_minute
         the_clock_is_the_databases
         key_fingerprints_are_recorded_once
         of_nodes_that_record_key_fingerprints_together_one_is_first
@@ -143,6 +157,7 @@ promises! {
         a_scheduled_order_is_not_claimed_before_its_instant
         the_oldest_due_are_claimed_first_up_to_the_limit
         verifications_are_claimed_before_all_that_waits
+        what_goes_out_and_what_stays_are_claimed_apart
         verifications_of_a_clock_that_moves_are_claimed_first
         the_first_claim_makes_an_order_in_progress
         nobody_else_gets_a_claimed_delivery_until_its_lease_ends
@@ -361,6 +376,21 @@ promises! {
         limits_go_by_the_nodes_clock
         a_verification_mail_that_waits_is_not_older_after_a_jump
     }
+    erasing {
+        recipients_are_erased_so_long_after_the_last_of_their_orders_gifts_expired
+        recipients_of_a_canceled_order_are_erased_so_long_after_it_was_canceled
+        a_sandboxes_recipients_are_erased_by_its_clock
+        nothing_is_left_that_names_an_erased_recipient
+        the_money_the_codes_and_what_happened_stay
+        the_words_to_a_single_recipient_are_erased_and_those_to_several_stay
+        links_have_no_recipients_to_erase
+        erasing_again_does_nothing
+        an_erased_recipient_is_not_known_any_more
+        large_orders_are_erased_in_groups
+        many_orders_are_erased_in_groups
+        nodes_that_erase_at_once_erase_each_recipient_once
+        whatever_is_settled_asked_for_and_erased_at_once_names_nobody_afterwards
+    }
     sandbox_mails {
         kept_mails_are_listed_newest_first
         a_mail_of_any_letters_is_kept
@@ -369,6 +399,7 @@ promises! {
         a_known_message_replaces_the_first_and_keeps_its_place
         only_the_last_1000_mails_stay
         a_mail_stays_7_days_of_real_time
+        old_mails_go_also_where_no_new_one_comes
         mails_kept_at_once_on_two_nodes_are_all_there
         what_is_kept_after_anothers_answer_comes_before_it_also_within_a_millisecond
         an_account_mails_10_previews_on_a_utc_day

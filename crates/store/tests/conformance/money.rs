@@ -329,8 +329,20 @@ pub async fn planted_differences_in_counts_are_found(bed: Bed) {
         ),
         (
             "an order's day counted twice",
-            "UPDATE order_counts SET n = n + 1 WHERE span = 20261122 AND status = 'COMPLETE'",
-            "UPDATE order_counts SET n = n - 1 WHERE span = 20261122 AND status = 'COMPLETE'",
+            "UPDATE order_totals SET n = n + 1 WHERE span = 20261122 AND status = 'COMPLETE'",
+            "UPDATE order_totals SET n = n - 1 WHERE span = 20261122 AND status = 'COMPLETE'",
+        ),
+        (
+            "an order's month counted twice, of its kind and of all",
+            "UPDATE order_counts SET n = n + 1 WHERE span = 202611 AND status = 'COMPLETE';
+             UPDATE order_totals SET n = n + 1 WHERE span = 202611 AND status = 'COMPLETE'",
+            "UPDATE order_counts SET n = n - 1 WHERE span = 202611 AND status = 'COMPLETE';
+             UPDATE order_totals SET n = n - 1 WHERE span = 202611 AND status = 'COMPLETE'",
+        ),
+        (
+            "an order counted in all, but not of its kind",
+            "UPDATE order_totals SET n = n + 1 WHERE status = 'COMPLETE'",
+            "UPDATE order_totals SET n = n - 1 WHERE status = 'COMPLETE'",
         ),
         (
             "an order's month not counted",

@@ -125,7 +125,7 @@ pub async fn an_organizations_look_is_that_of_both_its_accounts(bed: Bed) {
 
 // --- apps ---
 
-fn app(world: &World, client_id: &str, second: i64) -> App {
+pub fn app(world: &World, client_id: &str, second: i64) -> App {
     App {
         client_id: client_id.to_owned(),
         organization_id: world.organization,

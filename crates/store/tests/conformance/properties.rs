@@ -18,7 +18,7 @@ use giftd_domain::orders::place::{KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::{Resend, ResendDecision, Resendable};
 use giftd_domain::orders::{CardType, Order, OrderStatus};
 use giftd_store::{
-    Backlog, Cancellation, OperatorEntry, OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, Work,
+    Backlog, Cancellation, Mails, OperatorEntry, OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, Work,
 };
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -549,7 +549,7 @@ impl<'a> Run<'a> {
         let now = self.model.now;
         let mut due: Vec<_> = self.model.waiting().map(|waiting| waiting.run_at).filter(|at| *at <= now).collect();
         due.sort();
-        let claimed = self.store.claim_deliveries(Work::Everyone, now, lease, limit).await.expect("an answer");
+        let claimed = self.store.claim_deliveries(Mails::All, now, lease, limit).await.expect("an answer");
         let mut taken = Vec::new();
         for delivery in claimed {
             let (account, order) = self.model.place_of(delivery.account_id, delivery.gift.order);

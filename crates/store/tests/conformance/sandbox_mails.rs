@@ -15,7 +15,7 @@ use crate::world::{World, after, at_once, entropy, instant, now};
 
 const WEEK: i64 = 7 * 86_400;
 
-fn mail(number: usize, to: &str, order_id: Option<OrderId>) -> CapturedMail {
+pub fn mail(number: usize, to: &str, order_id: Option<OrderId>) -> CapturedMail {
     CapturedMail {
         message_id: format!("<{number}@giftd>"),
         to: to.to_owned(),
@@ -267,4 +267,20 @@ pub async fn previews_at_once_on_two_nodes_are_counted_each(bed: Bed) {
     let mut left: Vec<_> = counted.into_iter().flatten().collect();
     left.sort_unstable();
     assert!(left.iter().copied().eq(0..10), "{left:?}");
+}
+
+pub async fn old_mails_go_also_where_no_new_one_comes(bed: Bed) {
+    let world = World::with_funds(&bed, 0).await;
+    let other = World::beside(world.store.clone(), "Other").await;
+    let old = |number| mail(number, "a@example.com", None);
+    keep(&world, vec![old(1), old(2)], now()).await;
+    keep(&other, vec![old(3)], after(1)).await;
+    keep(&world, vec![old(4)], after(2)).await;
+    let drop = async |seconds| world.store.drop_old_mails(after(seconds)).await.expect("an answer");
+    let there = async || bed.number("SELECT count(*) FROM sandbox_mails").await;
+    assert_eq!((drop(WEEK).await, there().await), (0, 4));
+    assert_eq!((drop(WEEK + 1).await, there().await), (2, 2));
+    assert_eq!(ids(&kept(&world, None, None, after(WEEK + 1)).await), ["<4@giftd>"]);
+    assert_eq!((drop(WEEK + 10).await, there().await), (2, 0));
+    assert_eq!((drop(WEEK + 10).await, there().await), (0, 0));
 }

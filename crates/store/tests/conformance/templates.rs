@@ -11,7 +11,7 @@ use crate::world::{World, after, at_once, gift_key, now};
 
 const DEFAULT: TemplateId = TemplateId(limits::FIRST_TEMPLATE_ID);
 
-fn content(name: &str) -> TemplateContent {
+pub fn content(name: &str) -> TemplateContent {
     TemplateContent {
         name: name.to_owned(),
         sender_name: "Bücher & 本".to_owned(),

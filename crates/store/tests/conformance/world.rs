@@ -21,8 +21,8 @@ use giftd_domain::orders::{CardType, EmailSetting, Order, OrderStatus, OrderSumm
 use giftd_domain::schedule::{Schedule, SendTiming};
 use giftd_domain::text;
 use giftd_store::{
-    Cancellation, LedgerReport, OperatorEntry, OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store, Turned,
-    Work,
+    Cancellation, LedgerReport, Mails, OperatorEntry, OperatorOutcome, Placed, Resent, SettleDelivery, Settled, Store,
+    Turned, Work,
 };
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -248,7 +248,15 @@ impl World {
     }
 
     pub async fn claim_work(&self, work: Work, now: Timestamp, limit: u32) -> Vec<ClaimedDelivery> {
-        self.store.claim_deliveries(work, now, LEASE, limit).await.expect("an answer")
+        let mails = match work {
+            Work::Everyone => Mails::All,
+            Work::Moving(account) => Mails::Moving(account),
+        };
+        self.claim_mails(mails, now, limit).await
+    }
+
+    pub async fn claim_mails(&self, mails: Mails, now: Timestamp, limit: u32) -> Vec<ClaimedDelivery> {
+        self.store.claim_deliveries(mails, now, LEASE, limit).await.expect("an answer")
     }
 
     /// Nobody is reminded of gifts that are sent.

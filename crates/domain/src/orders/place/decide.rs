@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::Fingerprint;
+use crate::access::Environment;
 use crate::account::{Account, CannotPost};
 use crate::fx::Rate;
 use crate::gifts::{DeliveryStatus, Gift, Recipient, RedemptionStatus};
@@ -96,6 +97,12 @@ pub enum Decision {
 }
 
 impl PlaceOrder {
+    /// Whether no mail server has a say in when its gifts are sent: a sandbox's mail is captured, and links have no
+    /// address.
+    pub fn mails_stay(&self, environment: Environment) -> bool {
+        environment == Environment::Sandbox || self.order_type == OrderType::Link
+    }
+
     /// Decides, inside the transaction that holds `account`'s row, and changes `account` accordingly.
     pub fn decide(&self, account: &mut Account, known: Option<KnownKey>) -> Decision {
         if let Some(known) = known {
@@ -183,7 +190,6 @@ impl PlaceOrder {
 mod tests {
     use super::super::example::{World, gift, now, request};
     use super::*;
-    use crate::access::Environment;
     use crate::ids::{OrganizationId, TimeId};
     use crate::ledger::EntryType;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use giftd_domain::history::{Days, OrderFilter};
+use giftd_domain::history::{Days, OrderFilter, PageRequest};
 use giftd_domain::limits;
 
 use crate::api::caller::{Caller, OrdersRead};
@@ -40,16 +40,22 @@ use crate::state::Giftd;
 pub async fn list_orders(
     State(giftd): State<Arc<Giftd>>,
     caller: Caller<OrdersRead>,
-    mut query: Query,
+    query: Query,
 ) -> Result<Response, ApiError> {
+    let (filter, page) = read(query)?;
+    let found = giftd.store.orders_page(caller.account_id(), &filter, page).await?;
+    let environment = caller.environment();
+    Ok(wire::json(StatusCode::OK, &Paged::new(found, page, |order| SummaryBody::new(order, environment))))
+}
+
+/// Which orders are wanted, and which page of them; or all that is wrong with the parameters.
+pub fn read(mut query: Query) -> Result<(OrderFilter, PageRequest), ApiError> {
     let page = query.page();
     let (order_type, card_type, status) = (query.choice("orderType"), query.choice("cardType"), query.choice("status"));
     let (from, to) = query.dates();
     let keyword = query.keyword("searchKeyword", limits::SEARCH_CHARACTERS);
     let client_order_id = query.exact("clientOrderId", limits::IDEMPOTENCY_KEY_CHARACTERS);
     query.finish()?;
-    let filter = OrderFilter { order_type, card_type, status, days: Days { from, to }, keyword, client_order_id };
-    let found = giftd.store.orders_page(caller.account_id(), &filter, page).await?;
-    let environment = caller.environment();
-    Ok(wire::json(StatusCode::OK, &Paged::new(found, page, |order| SummaryBody::new(order, environment))))
+    let days = Days { from, to };
+    Ok((OrderFilter { order_type, card_type, status, days, keyword, client_order_id }, page))
 }

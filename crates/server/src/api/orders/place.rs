@@ -83,7 +83,16 @@ pub async fn place_branded(
     tag = "Orders",
     security(("oauth2" = ["orders.write"])),
     params(("X-Idempotency-Key" = Option<String>, Header, description = "The same as `idempotencyKey` in the body; one of them suffices", max_length = 64)),
-    request_body(content = PlaceOrderRequest, content_type = "application/json"),
+    request_body(content = PlaceOrderRequest, content_type = "application/json", example = json!({
+        "idempotencyKey": "018f3f5e-7a10-7cc3-98c4-dc0c0c073990",
+        "productId": "55",
+        "sendTiming": {"type": "IMMEDIATE"},
+        "emailSetting": {"senderName": "Acme Corp", "subject": "Choose your gift!"},
+        "recipients": [
+            {"email": "alice@example.com", "firstName": "Alice", "lastName": "Smith", "amount": 100.00},
+            {"email": "bob@example.com", "firstName": "Bob", "lastName": "Jones", "amount": 50.00},
+        ],
+    })),
     responses(
         (status = 201, description = "Placed.", body = Data<OrderBody>),
         (status = 200, description = "The key's order, as it is now: this request was answered before.", body = Data<OrderBody>),
@@ -115,10 +124,11 @@ pub async fn place(giftd: Arc<Giftd>, caller: Caller<OrdersWrite>, request: Requ
         Err(refusal) => return refused(&giftd, &caller, &request, refusal).await,
     };
     let is_due = command.timing == SendTiming::Immediate;
+    let stays = command.mails_stay(caller.environment());
     match giftd.store.place_order(*command).await? {
         Placed::New(order) => {
             if is_due {
-                giftd.wake.notify_one();
+                giftd.wake.one(stays);
             }
             order_answer(&giftd, &caller, StatusCode::CREATED, *order).await
         }
@@ -220,8 +230,8 @@ pub fn key_headers(headers: &HeaderMap) -> Vec<Result<String, ()>> {
     values.map(|value| std::str::from_utf8(value.as_bytes()).map(str::to_owned).map_err(|_| ())).collect()
 }
 
-/// The request's shape: types, unknown fields, and the key. Every problem is noted.
-fn read(fields: &mut Fields<'_, '_>, key_headers: &[Result<String, ()>], card_type: CardType) -> Option<Request> {
+/// The request's shape: types, unknown fields, and the key, which may also come in headers. Every problem is noted.
+pub fn read(fields: &mut Fields<'_, '_>, key_headers: &[Result<String, ()>], card_type: CardType) -> Option<Request> {
     let idempotency_key = read_key(fields, key_headers);
     let product_id = fields.required_text("productId");
     let send_timing = fields.required_object("sendTiming", read_timing);
@@ -325,6 +335,7 @@ pub struct PlaceOrderRequest {
     #[schema(min_length = 1, max_length = 64)]
     idempotency_key: String,
     /// From the catalog.
+    #[schema(example = "10042")]
     product_id: String,
     /// When the gifts are delivered.
     send_timing: SendTimingRequest,
@@ -346,12 +357,15 @@ pub struct PlaceOrderRequest {
 pub struct SendTimingRequest {
     /// At once, or at a local time.
     r#type: TimingTypeName,
-    /// A local date-time `YYYY-MM-DDTHH:MM[:SS]` without offset; with SCHEDULED only. In the future and at
-    /// most 366 days ahead.
-    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?$", example = "2026-12-24T09:00:00")]
+    /// A local date-time `YYYY-MM-DDTHH:MM[:SS]` without offset; with SCHEDULED only, and then required. In the
+    /// future and at most 366 days ahead.
+    #[schema(
+        pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$",
+        example = "2026-12-24T09:00:00"
+    )]
     scheduled_at: Option<String>,
-    /// An IANA time zone; with SCHEDULED only.
-    #[schema(example = "America/New_York")]
+    /// An IANA time zone; with SCHEDULED only, and then required.
+    #[schema(pattern = "^[A-Za-z0-9/_+-]{1,64}$", example = "America/New_York")]
     timezone: Option<String>,
 }
 
@@ -361,11 +375,11 @@ pub struct SendTimingRequest {
 #[schema(as = EmailSetting, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `read` reads")]
 struct EmailSettingRequest {
-    /// The display name of the sender.
-    #[schema(min_length = 1, max_length = 100)]
+    /// The display name of the sender, not only white space.
+    #[schema(pattern = r"\S", min_length = 1, max_length = 100, example = "Acme Corp")]
     sender_name: String,
-    /// The subject.
-    #[schema(min_length = 1, max_length = 200)]
+    /// The subject, not only white space.
+    #[schema(pattern = r"\S", min_length = 1, max_length = 200, example = "A gift for you!")]
     subject: String,
     /// A personal message; it may hold line feeds and tabs.
     #[schema(max_length = 2_000)]
@@ -381,11 +395,11 @@ struct EmailSettingRequest {
 #[schema(as = Recipient, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `read` reads")]
 struct RecipientRequest {
-    /// As HTML's `type=email` has it, with a dot in the domain.
-    #[schema(format = Email, max_length = 254)]
+    /// As HTML's `type=email` has it, with a dot in the domain, which may be international.
+    #[schema(format = IdnEmail, max_length = 254, example = "alice@example.com")]
     email: String,
     /// In the product's currency, with no more decimals than it has.
-    #[schema(value_type = f64, exclusive_minimum = 0)]
+    #[schema(value_type = f64, exclusive_minimum = 0, example = 50.00)]
     amount: rust_decimal::Decimal,
     /// First name.
     #[schema(max_length = 100)]

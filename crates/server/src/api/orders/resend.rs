@@ -63,7 +63,7 @@ pub async fn resend_order(
     match giftd.store.resend(command).await? {
         Resent::Done { requeued, skipped } => {
             if requeued > 0 {
-                giftd.wake.notify_one();
+                giftd.wake.all();
                 log_moves(order_id, &caller.app.client_id, &entries, &skipped);
             }
             Ok(wire::json(StatusCode::OK, &Data { data: ResentBody::new(order_id, requeued, skipped) }))
@@ -222,10 +222,10 @@ pub struct ResendRequest {
 #[expect(dead_code, reason = "describes what `read` reads")]
 struct ResendRecipientRequest {
     /// Their current address, whatever the case.
-    #[schema(format = Email, max_length = 254)]
+    #[schema(format = IdnEmail, max_length = 254)]
     email: String,
     /// Where they move to; else they are sent to the same address.
-    #[schema(format = Email, max_length = 254)]
+    #[schema(format = IdnEmail, max_length = 254)]
     updated_email: Option<String>,
 }
 

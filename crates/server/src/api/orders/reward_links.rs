@@ -50,8 +50,8 @@ pub async fn place_links(
     place(giftd, caller, request).await
 }
 
-/// The request's shape: types, unknown fields, and the key. Every problem is noted.
-fn read(fields: &mut Fields<'_, '_>, key_headers: &[Result<String, ()>]) -> Option<Request> {
+/// The request's shape: types, unknown fields, and the key, which may also come in headers. Every problem is noted.
+pub fn read(fields: &mut Fields<'_, '_>, key_headers: &[Result<String, ()>]) -> Option<Request> {
     let idempotency_key = read_key(fields, key_headers);
     let card_type = fields.required_choice::<CardType>("cardType");
     let product_id = fields.required_text("productId");
@@ -74,7 +74,7 @@ fn read(fields: &mut Fields<'_, '_>, key_headers: &[Result<String, ()>]) -> Opti
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(rename_all = "camelCase", example = json!({
-    "idempotencyKey": "018f3f5e-7a10-7cc3-98c4-dc0c0c073990",
+    "idempotencyKey": "018f3f5e-7a10-7cc3-98c4-dc0c0c073991",
     "cardType": "BRANDED_CARD",
     "productId": "10042",
     "quantity": 3,
@@ -90,12 +90,13 @@ pub struct PlaceLinksRequest {
     /// What kind of card.
     card_type: CardTypeName,
     /// From the catalog of that kind.
+    #[schema(example = "10042")]
     product_id: String,
     /// How many links.
-    #[schema(minimum = 1, maximum = 10_000)]
+    #[schema(minimum = 1, maximum = 10_000, example = 3)]
     quantity: u32,
     /// What each is worth, in the product's currency, with no more decimals than it has.
-    #[schema(value_type = f64, exclusive_minimum = 0)]
+    #[schema(value_type = f64, exclusive_minimum = 0, example = 50.00)]
     amount_per_link: rust_decimal::Decimal,
     /// When the links are there; at once where it is left out.
     send_timing: Option<SendTimingRequest>,

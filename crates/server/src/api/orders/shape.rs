@@ -104,9 +104,9 @@ pub struct SendTimingBody {
 pub struct EmailSettingBody {
     /// The display name of the sender.
     pub sender_name: String,
-    /// The subject.
+    /// The subject; empty when it was erased with a single recipient.
     pub subject: String,
-    /// The personal message.
+    /// The personal message; null also when it was erased with a single recipient.
     #[schema(required)]
     pub message: Option<String>,
     /// The template in force.
@@ -123,7 +123,7 @@ pub struct RecipientBody {
     #[schema(value_type = String, example = "OT01KAPBQBY0000000000000000A-00001")]
     #[serde(serialize_with = "as_text")]
     pub recipient_id: GiftId,
-    /// The address; null for links.
+    /// The address; null for links, and, as the names, when it was erased some time after the gift's expiry.
     #[schema(required, example = "alice@example.com")]
     pub email: Option<String>,
     /// First name.

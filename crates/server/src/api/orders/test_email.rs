@@ -324,17 +324,19 @@ pub struct TestEmailBody {
 #[expect(dead_code, reason = "describes what `read` reads")]
 pub struct TestEmailRequest {
     /// To whom.
-    #[schema(format = "email", max_length = 254)]
+    #[schema(format = IdnEmail, max_length = 254, example = "me@example.com")]
     email: String,
     /// Any product of the catalog.
+    #[schema(example = "10042")]
     product_id: String,
     /// One of its price points, or in its range.
-    amount: f64,
-    /// The subject.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(value_type = f64, exclusive_minimum = 0, example = 50.00)]
+    amount: Decimal,
+    /// The subject, not only white space.
+    #[schema(pattern = r"\S", min_length = 1, max_length = 200)]
     email_subject: String,
-    /// The display name of the sender.
-    #[schema(min_length = 1, max_length = 100)]
+    /// The display name of the sender, not only white space.
+    #[schema(pattern = r"\S", min_length = 1, max_length = 100)]
     sender_name: String,
     /// A personal message; it may hold line feeds and tabs.
     #[schema(max_length = 2_000)]

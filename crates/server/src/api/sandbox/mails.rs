@@ -30,8 +30,8 @@ use crate::state::Giftd;
     params(
         ("page" = Option<u32>, Query, description = "Page number, default 1", minimum = 1, maximum = 1_000_000_000),
         ("pageSize" = Option<u32>, Query, description = "Results per page, default 20, max 100", minimum = 1, maximum = 100),
-        ("to" = Option<String>, Query, description = "Only mails to this address, whatever the case", max_length = 254),
-        ("orderId" = Option<String>, Query, description = "Only mails of this order"),
+        ("to" = Option<String>, Query, description = "Only mails to this address, whatever the case", format = IdnEmail, max_length = 254),
+        ("orderId" = Option<String>, Query, description = "Only mails of this order", pattern = "^(OT|SO|LO)[0-9A-HJKMNP-TV-Z]{26}$"),
     ),
     responses(
         (status = 200, description = "A page of mails.", body = Paged<MailBody>),

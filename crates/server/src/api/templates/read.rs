@@ -109,10 +109,10 @@ fn check(requested: Requested) -> Result<TemplateContent, Problems> {
 #[expect(dead_code, reason = "describes what `read` reads")]
 pub struct TemplateRequest {
     /// Its name, not only white space.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(pattern = r"\S", min_length = 1, max_length = 100)]
     name: String,
     /// The display name of the sender, not only white space.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(pattern = r"\S", min_length = 1, max_length = 100)]
     sender_name: String,
     /// Used where the order has none; it may hold line feeds and tabs.
     #[schema(max_length = 2_000)]

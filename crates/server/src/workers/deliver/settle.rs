@@ -1,4 +1,4 @@
-//! Settles outcomes in groups: whatever came in while the last group was written is the next one.
+//! Settles outcomes in groups: whatever came in while the last group was written, and shortly after.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,9 +7,13 @@ use std::time::Duration;
 use giftd_domain::limits;
 use giftd_store::{SettleDelivery, Settled, StoreError};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::Shared;
 
+/// How long a group waits for more outcomes, at most: it is a transaction, and an entry in the ledger for each order,
+/// which is too much for every mail or two.
+const GATHER: Duration = Duration::from_millis(10);
 /// Wait before a group is tried again, at first.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// And at most.
@@ -19,8 +23,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 pub(super) async fn run(shared: Arc<Shared>, mut outcomes: mpsc::Receiver<SettleDelivery>) {
     let mut group = Vec::with_capacity(limits::SETTLE_DELIVERIES);
     while outcomes.recv_many(&mut group, limits::SETTLE_DELIVERIES).await > 0 {
+        gather(&mut outcomes, &mut group).await;
         settle(&shared, std::mem::take(&mut group)).await;
     }
+}
+
+/// Adds to a group what comes within [`GATHER`], up to its size.
+async fn gather(outcomes: &mut mpsc::Receiver<SettleDelivery>, group: &mut Vec<SettleDelivery>) {
+    let full = limits::SETTLE_DELIVERIES;
+    let more = async { while group.len() < full && outcomes.recv_many(group, full - group.len()).await > 0 {} };
+    // What was received is in the group, also where the time is over.
+    drop(timeout(GATHER, more).await);
 }
 
 /// Tries until it is done or there is no use: a claim that was taken over settles nothing, so that

@@ -8,7 +8,7 @@ use giftd_domain::account::{AccountClock, ClockMove};
 use giftd_domain::gifts::{ClaimedDelivery, DeliveryOutcome, MailKind};
 use giftd_domain::ids::AccountId;
 use giftd_domain::limits;
-use giftd_store::{Due, SettleDelivery, StoreError, Work};
+use giftd_store::{Due, Mails, SettleDelivery, StoreError, Work};
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,7 @@ impl Mover {
                 Ok(Step::Arrived) => {
                     tracing::info!(account, "a sandbox's clock has arrived");
                     // What was ordered meanwhile is due.
-                    self.giftd.wake.notify_one();
+                    self.giftd.wake.all();
                     return;
                 }
                 Ok(Step::Lost) => {
@@ -196,10 +196,10 @@ impl Mover {
         let mut mails = 0_u64;
         while self.is_ours().await? {
             let Giftd { store, settings, clock, .. } = &*self.giftd.clone();
-            let work = Work::Moving(self.account);
+            let due = Mails::Moving(self.account);
             // Nobody else claims mails of this account, so that a claim needs no time of its own: a mail of a
             // move that is taken over is still due at its instant.
-            let claimed = store.claim_deliveries(work, until, SignedDuration::ZERO, limits::CLAIM_DELIVERIES).await?;
+            let claimed = store.claim_deliveries(due, until, SignedDuration::ZERO, limits::CLAIM_DELIVERIES).await?;
             let count = claimed.len();
             if count == 0 {
                 return Ok(Some(mails));

@@ -1,0 +1,190 @@
+//! Where the rows of a page are.
+
+use super::IdRange;
+use crate::limits;
+
+/// A page that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// From 1.
+    pub page: u32,
+    /// 1 to 100.
+    pub page_size: u32,
+}
+
+impl PageRequest {
+    /// Rows before the page.
+    pub fn offset(self) -> u64 {
+        u64::from(self.page.saturating_sub(1)).saturating_mul(u64::from(self.page_size))
+    }
+
+    /// Pages that `total` rows make.
+    pub fn pages(self, total: u64) -> u64 {
+        total.div_ceil(u64::from(self.page_size.max(1)))
+    }
+}
+
+/// A page of rows, and how many there are in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows, newest first.
+    pub items: Vec<T>,
+    /// All rows that match.
+    pub total: u64,
+}
+
+/// Rows of one part of a history that belong to a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The part: its rows have these ids.
+    pub ids: IdRange,
+    /// Matching rows of the part to pass over.
+    pub skip: u64,
+    /// Matching rows to take after these.
+    pub take: u64,
+    /// Whether to walk from the part's newest row; from its oldest where that end is nearer, the rows
+    /// then being in reverse.
+    pub newest_first: bool,
+}
+
+/// The parts of `counts` (newest first) that hold rows `offset` up to `offset + size`: each with the
+/// matching rows in it that lie before.
+pub fn parts<T: Copy>(counts: &[(T, u64)], offset: u64, size: u64) -> Vec<(T, u64, u64)> {
+    let end = offset.saturating_add(size);
+    let mut before = 0_u64;
+    let mut found = Vec::new();
+    for &(part, count) in counts {
+        let after = before.saturating_add(count);
+        if after > offset && before < end {
+            found.push((part, before, count));
+        }
+        before = after;
+    }
+    found
+}
+
+/// The slices that make up rows `offset` up to `offset + size` of `counts`, the parts newest first with
+/// the number of matching rows in each.
+pub fn slices(counts: &[(IdRange, u64)], offset: u64, size: u64) -> Vec<Slice> {
+    parts(counts, offset, size)
+        .into_iter()
+        .map(|(ids, before, count)| {
+            let first = offset.saturating_sub(before);
+            let end = offset.saturating_add(size).saturating_sub(before).min(count);
+            let (take, from_oldest) = (end.saturating_sub(first), count.saturating_sub(end));
+            if first <= from_oldest {
+                Slice { ids, skip: first, take, newest_first: true }
+            } else {
+                Slice { ids, skip: from_oldest, take, newest_first: false }
+            }
+        })
+        .collect()
+}
+
+/// How a page of orders of some kinds is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By gathering all orders of these kinds.
+    Gather,
+    /// By passing over orders of all kinds from the nearer end, in the hope that matching ones are everywhere:
+    /// up to [`limits::HISTORY_PASSED`], and by the counts if that isn't enough.
+    Pass(Slice),
+    /// By the counts of the months.
+    Count,
+}
+
+impl Way {
+    /// The way that reads least to rows `offset` up to `offset + size` of `matching` orders: they are among
+    /// `all` with these `ids`, and `of_kinds` have their kinds, whatever their status and day.
+    pub fn of(ids: IdRange, all: u64, of_kinds: u64, matching: u64, page: PageRequest) -> Self {
+        let size = u64::from(page.page_size);
+        let Some(&slice) = slices(&[(ids, matching)], page.offset(), size).first() else { return Self::Gather };
+        let wanted = slice.skip.saturating_add(slice.take);
+        let passed = wanted.saturating_mul(all).checked_div(matching).unwrap_or(0);
+        if of_kinds <= limits::HISTORY_GATHERED.min(passed) {
+            Self::Gather
+        } else if passed <= limits::HISTORY_PASSED / 2 {
+            Self::Pass(slice)
+        } else {
+            Self::Count
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::history::Span;
+
+    fn day(number: i64) -> IdRange {
+        Span(number.saturating_add(20_261_100)).ids()
+    }
+
+    #[test]
+    fn a_deep_page_reads_only_the_days_that_hold_it_from_their_nearer_end() {
+        let counts = [(day(22), 10), (day(21), 1000), (day(1), 5)];
+        assert_eq!(slices(&counts, 0, 10), [Slice { ids: day(22), skip: 0, take: 10, newest_first: true }]);
+        assert_eq!(
+            slices(&counts, 5, 10),
+            [
+                Slice { ids: day(22), skip: 0, take: 5, newest_first: false },
+                Slice { ids: day(21), skip: 0, take: 5, newest_first: true },
+            ]
+        );
+        assert_eq!(
+            slices(&counts, 1000, 100),
+            [
+                Slice { ids: day(21), skip: 0, take: 10, newest_first: false },
+                Slice { ids: day(1), skip: 0, take: 5, newest_first: true },
+            ]
+        );
+        assert_eq!(slices(&counts, 1015, 100), []);
+    }
+
+    #[test]
+    fn the_way_to_a_page_is_the_one_that_reads_least() {
+        let ids = Span::ALL.ids();
+        let way =
+            |all, of_kinds, matching, page| Way::of(ids, all, of_kinds, matching, PageRequest { page, page_size: 20 });
+        let pass = |skip, newest_first| Way::Pass(Slice { ids, skip, take: 20, newest_first });
+        // Half of a million match.
+        assert_eq!(way(1_000_000, 500_000, 500_000, 1), pass(0, true));
+        assert_eq!(way(1_000_000, 500_000, 500_000, 25_000), pass(0, false));
+        assert_eq!(way(1_000_000, 500_000, 500_000, 12_500), Way::Count);
+        // 25 of a million; and 25 whose kinds have many more, in another state.
+        assert_eq!(way(1_000_000, 25, 25, 1), Way::Gather);
+        assert_eq!(way(1_000_000, 500_000, 25, 1), Way::Count);
+        // Few in all.
+        assert_eq!(way(30, 500_000, 25, 1), pass(0, true));
+        assert_eq!(way(0, 0, 0, 1), Way::Gather);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn slices_hold_just_the_rows_of_the_page(
+            sizes in proptest::collection::vec(0_u64..40, 0..12),
+            offset in 0_u64..300,
+            size in 1_u64..=100,
+        ) {
+            let days: Vec<(IdRange, u64)> = (1..=30).rev().map(day).zip(sizes).collect();
+            let rows: Vec<(IdRange, u64)> =
+                days.iter().flat_map(|(day, count)| (0..*count).map(|row| (*day, row))).collect();
+            let take = |count: u64| usize::try_from(count).expect("small");
+            let wanted: Vec<_> = rows.iter().copied().skip(take(offset)).take(take(size)).collect();
+            let mut found = Vec::new();
+            for slice in slices(&days, offset, size) {
+                let mut of_day: Vec<_> = rows.iter().copied().filter(|(day, _)| *day == slice.ids).collect();
+                if !slice.newest_first {
+                    of_day.reverse();
+                }
+                let mut part: Vec<_> = of_day.into_iter().skip(take(slice.skip)).take(take(slice.take)).collect();
+                if !slice.newest_first {
+                    part.reverse();
+                }
+                found.append(&mut part);
+            }
+            proptest::prop_assert_eq!(found, wanted);
+        }
+    }
+}
