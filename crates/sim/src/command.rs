@@ -11,12 +11,13 @@ use giftd_domain::gifts::redemption::{
 use giftd_domain::gifts::verification::{VerificationRequested, Verified};
 use giftd_domain::gifts::{ClaimedDelivery, Reminders};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
+use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::PlaceOrder;
 use giftd_domain::orders::resend::Resend;
 use giftd_domain::templates::{Template, TemplateContent};
 use giftd_store::{
-    Cancellation, CapturedMail, CatalogImport, CodesImport, OperatorEntry, OperatorOutcome, Placed, Resent,
-    SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Work,
+    Cancellation, CapturedMail, CatalogImport, CodesImport, Erased, Mails, OperatorEntry, OperatorOutcome, Placed,
+    Resent, SettleDelivery, Settled, Store, StoreError, TemplateDeletion, Turned, Work,
 };
 use jiff::SignedDuration;
 
@@ -40,7 +41,7 @@ pub enum Command {
     Cancel { account: AccountId, order: OrderId, now: Timestamp, entropy: u128 },
     Resend(Resend),
     MoveSchedule { account: AccountId, order: OrderId, from: Timestamp, to: Timestamp },
-    Claim { work: Work, now: Timestamp, lease: SignedDuration, limit: u32 },
+    Claim { mails: Mails, now: Timestamp, lease: SignedDuration, limit: u32 },
     Settle { settlements: Vec<SettleDelivery>, now: Timestamp, entropy: u128 },
     Turn { work: Work, until: Timestamp, entropy: u128 },
     RequestVerification { gift: GiftKey, link_version: u32, now: Timestamp },
@@ -55,7 +56,9 @@ pub enum Command {
     StepClock { account: AccountId, claim: i64, at: Timestamp, now: Timestamp },
     EndMove { account: AccountId, claim: i64, now: Timestamp },
     KeepMails { account: AccountId, mails: Vec<CapturedMail>, now: Timestamp, entropy: u128 },
+    DropOldMails { now: Timestamp },
     CountTestMail { account: AccountId, now: Timestamp },
+    Erase { retention: Retention, now: Timestamp },
 }
 
 /// What a store said.
@@ -83,7 +86,9 @@ pub enum Answer {
     Code(Option<Sealed>),
     Clock(Option<AccountClock>),
     Moves(Vec<(AccountId, AccountClock)>),
+    Dropped(u64),
     Left(Option<u32>),
+    Erased(Erased),
 }
 
 impl Command {
@@ -128,8 +133,8 @@ impl Command {
             Self::MoveSchedule { account, order, from, to } => {
                 Answer::Was(store.move_schedule(account, order, from, to).await?)
             }
-            Self::Claim { work, now, lease, limit } => {
-                Answer::Claimed(store.claim_deliveries(work, now, lease, limit).await?)
+            Self::Claim { mails, now, lease, limit } => {
+                Answer::Claimed(store.claim_deliveries(mails, now, lease, limit).await?)
             }
             Self::Settle { settlements, now, entropy } => {
                 Answer::Settled(store.settle_deliveries(settlements, reminders, now, entropy).await?)
@@ -164,14 +169,20 @@ impl Command {
                 store.keep_mails(account, mails, now, entropy).await?;
                 Answer::Done
             }
+            Self::DropOldMails { now } => Answer::Dropped(store.drop_old_mails(now).await?),
             Self::CountTestMail { account, now } => Answer::Left(store.count_test_mail(account, now).await?),
+            Self::Erase { retention, now } => Answer::Erased(store.erase_recipients(retention, now).await?),
         })
     }
 
     /// Whether it takes work of all kinds of owners, so that what others do at the same moment decides what it finds.
     pub fn sweeps(&self) -> bool {
         match self {
-            Self::Claim { .. } | Self::Turn { .. } | Self::ClaimRedemptions { .. } | Self::TakeOverMoves { .. } => true,
+            Self::Claim { .. }
+            | Self::Turn { .. }
+            | Self::ClaimRedemptions { .. }
+            | Self::TakeOverMoves { .. }
+            | Self::Erase { .. } => true,
             Self::Settle { settlements, .. } => settlements.len() > 1,
             _ => false,
         }

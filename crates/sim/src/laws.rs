@@ -6,6 +6,7 @@ use giftd_domain::gifts::redemption::RedemptionState;
 use giftd_domain::gifts::{DeliveryStatus, Gift, RedemptionStatus};
 use giftd_domain::orders::OrderStatus;
 
+use crate::model::NOBODY;
 use crate::seen::{Seen, SeenOrder};
 
 /// The first law that is broken, in words.
@@ -84,5 +85,18 @@ pub fn unrest(seen: &Seen) -> Option<String> {
         let living = order.gifts.iter().find(lives);
         (!is_done || living.is_some())
             .then(|| format!("account {account}: {id} is {:?}, and a gift {living:?}", order.summary.status))
+    })
+}
+
+/// Whom the store still knows, in words, once all recipients are erased.
+pub fn remembered(seen: &Seen) -> Option<String> {
+    seen.orders.iter().find_map(|((account, id), order)| {
+        let SeenOrder { order, events, .. } = order.as_ref()?;
+        let known = order.gifts.iter().find(|gift| gift.recipient != NOBODY);
+        let told = events.iter().find(|event| event.detail.as_ref().is_some_and(|detail| detail.contains('@')));
+        match (known, told) {
+            (None, None) => None,
+            (known, told) => Some(format!("account {account}: {id} still knows {known:?}, {told:?}")),
+        }
     })
 }

@@ -1,7 +1,8 @@
-//! Workers that mail, and that turn gifts.
+//! Workers that mail, that turn gifts, and that forget recipients.
 
 use giftd_domain::Timestamp;
-use giftd_store::Work;
+use giftd_domain::orders::erase::Retention;
+use giftd_store::{Mails, Work};
 use jiff::SignedDuration;
 
 use super::{Generator, Model};
@@ -14,7 +15,11 @@ impl Generator {
         // Micros that nothing else has, so that a row tells whose lease it bears.
         let odd = SignedDuration::from_micros(self.dice.between(1, 999_999));
         let lease = SignedDuration::from_secs(self.dice.between(5, 90)) + odd;
-        Command::Claim { work, now: self.instant(work, model, now), lease, limit }
+        let mails = match work {
+            Work::Everyone => *self.dice.pick(&[Mails::All, Mails::Outgoing, Mails::Staying]),
+            Work::Moving(account) => Mails::Moving(account),
+        };
+        Command::Claim { mails, now: self.instant(work, model, now), lease, limit }
     }
 
     pub(super) fn settle(&mut self, now: Timestamp) -> Option<Command> {
@@ -29,6 +34,11 @@ impl Generator {
     pub(super) fn turn(&mut self, model: &Model, now: Timestamp) -> Command {
         let work = self.work(model);
         Command::Turn { work, until: self.instant(work, model, now), entropy: self.dice.bits() }
+    }
+
+    pub(super) fn erase(&mut self, now: Timestamp) -> Command {
+        let days = *self.dice.pick(&[30, 31, 60]);
+        Command::Erase { retention: Retention::days(days).expect("a setting"), now }
     }
 
     /// Who moves a clock works with instants that are still to come.

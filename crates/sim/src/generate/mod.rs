@@ -66,9 +66,10 @@ enum Kind {
     TestMail,
     Template,
     Office,
+    Erase,
 }
 
-const KINDS: [(u64, Kind); 20] = [
+const KINDS: [(u64, Kind); 21] = [
     (4, Kind::Operate),
     (14, Kind::Place),
     (5, Kind::Cancel),
@@ -89,6 +90,7 @@ const KINDS: [(u64, Kind); 20] = [
     (1, Kind::TestMail),
     (2, Kind::Template),
     (2, Kind::Office),
+    (2, Kind::Erase),
 ];
 
 /// What is remembered of moves.
@@ -148,6 +150,7 @@ impl Generator {
             Kind::TestMail => Some(Command::CountTestMail { account: self.an_account(model).id, now }),
             Kind::Template => Some(self.template(model, now)),
             Kind::Office => Some(self.office(model, now)),
+            Kind::Erase => Some(self.erase(now)),
         }
     }
 

@@ -41,7 +41,11 @@ impl Generator {
         sandboxes[self.dice.index(sandboxes.len())]
     }
 
+    /// Captures mails; now and then somebody drops the old ones.
     pub(super) fn keep_mails(&mut self, model: &Model, now: Timestamp) -> Command {
+        if self.dice.chance(25) {
+            return Command::DropOldMails { now };
+        }
         let account = self.a_sandbox(model);
         let created_at = account.time(now);
         let mut mails: Vec<CapturedMail> = Vec::new();

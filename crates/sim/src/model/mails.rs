@@ -10,7 +10,7 @@ use giftd_domain::ids::{AccountId, GiftId, GiftKey, OrderId};
 use giftd_domain::ledger::{EntryType, Postings};
 use giftd_domain::money::Money;
 use giftd_domain::orders::OrderStatus;
-use giftd_store::{SettleDelivery, Settled, Work};
+use giftd_store::{Mails, SettleDelivery, Settled, Work};
 use jiff::SignedDuration;
 
 use super::{Account, Contradiction, Heard, Model};
@@ -34,10 +34,17 @@ impl Account {
 
 impl Model {
     /// Mails that may be claimed: verifications first, then those that are due longest.
-    fn due(&self, work: Work, now: Timestamp) -> Vec<(bool, Timestamp, GiftKey, MailKind)> {
+    fn due(&self, mails: Mails, now: Timestamp) -> Vec<(bool, Timestamp, GiftKey, MailKind)> {
         let mut due = Vec::new();
         for (account, order, gift) in self.gifts() {
-            let Some(until) = account.works_until(work, now) else { continue };
+            let stays = account.sandbox || order.order.gifts[gift].recipient.email.is_none();
+            let (work, is_meant) = match mails {
+                Mails::All => (Work::Everyone, true),
+                Mails::Outgoing => (Work::Everyone, !stays),
+                Mails::Staying => (Work::Everyone, stays),
+                Mails::Moving(account) => (Work::Moving(account), true),
+            };
+            let Some(until) = account.works_until(work, now).filter(|_| is_meant) else { continue };
             for (kind, mail) in order.gifts[gift].mails.iter().filter(|(_, mail)| mail.run_at <= until) {
                 let waits = *kind != MailKind::Verification;
                 due.push((waits, mail.run_at, order.key_of(account.id, gift), *kind));
@@ -49,13 +56,13 @@ impl Model {
 
     pub(super) fn claim(
         &mut self,
-        work: Work,
+        mails: Mails,
         now: Timestamp,
         lease: SignedDuration,
         limit: u32,
         heard: Heard<'_>,
     ) -> Result<(), Contradiction> {
-        let due = self.due(work, now);
+        let due = self.due(mails, now);
         let claimed: Vec<(GiftKey, MailKind, Option<&ClaimedDelivery>)> = match (heard.answer, heard.rows) {
             (Some(Answer::Claimed(deliveries)), _) => deliveries
                 .iter()

@@ -5,6 +5,7 @@
 
 mod clock;
 mod codes;
+mod erase;
 mod expected;
 mod gifts;
 mod mails;
@@ -32,6 +33,7 @@ use giftd_domain::orders::Order;
 use giftd_domain::templates::TemplateContent;
 use giftd_store::CapturedMail;
 
+pub use self::erase::NOBODY;
 pub use self::gifts::open;
 pub use self::organizations::Organization;
 use crate::command::{Answer, Command};
@@ -149,6 +151,8 @@ pub struct PlacedOrder {
     pub order: Order,
     /// What else is known of each gift of it.
     pub gifts: Vec<Beside>,
+    /// Whether nobody knows any more to whom it went.
+    pub erased: bool,
 }
 
 /// What a gift has beside what its account reads.
@@ -247,7 +251,7 @@ impl Model {
             Command::Cancel { account, order, now, entropy } => self.cancel(*account, *order, *now, *entropy),
             Command::Resend(command) => self.resend(command),
             Command::MoveSchedule { account, order, from, to } => self.move_schedule(*account, *order, *from, *to),
-            Command::Claim { work, now, lease, limit } => return self.claim(*work, *now, *lease, *limit, heard),
+            Command::Claim { mails, now, lease, limit } => return self.claim(*mails, *now, *lease, *limit, heard),
             Command::Settle { settlements, now, entropy } => self.settle(settlements, *now, *entropy),
             Command::Turn { work, until, entropy } => self.turn(*work, *until, *entropy),
             Command::RequestVerification { gift, link_version, now } => {
@@ -270,7 +274,9 @@ impl Model {
             Command::KeepMails { account, mails, now, entropy } => {
                 self.account(*account).keep_mails(mails, *now, *entropy)
             }
+            Command::DropOldMails { now } => self.drop_old_mails(*now),
             Command::CountTestMail { account, now } => self.account(*account).count_test_mail(*now),
+            Command::Erase { retention, now } => self.erase(*retention, *now),
         };
         match heard.answer {
             Some(answer) if *answer != expected => Err(Contradiction::of(expected, answer)),

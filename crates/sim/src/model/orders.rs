@@ -36,7 +36,7 @@ impl Model {
         let (key, fingerprint) = (command.idempotency_key.clone(), command.fingerprint);
         let gifts = vec![Beside::due_at(due_at); order.gifts.len()];
         account.keys.insert(key.clone(), time);
-        account.orders.insert(time, PlacedOrder { key, fingerprint, order: order.clone(), gifts });
+        account.orders.insert(time, PlacedOrder { key, fingerprint, order: order.clone(), gifts, erased: false });
         self.touch(command.account_id, order_id);
         Answer::Placed(Placed::New(Box::new(order)))
     }

@@ -7,12 +7,21 @@ use giftd_domain::limits;
 use giftd_store::CapturedMail;
 use jiff::SignedDuration;
 
-use super::Account;
+use super::{Account, Model};
 use crate::command::Answer;
 
 /// Mails are kept from this id on.
 fn oldest(now: Timestamp) -> TimeId {
     TimeId::first_at(now - SignedDuration::from_hours(24 * limits::SANDBOX_MAIL_DAYS))
+}
+
+impl Model {
+    pub(super) fn drop_old_mails(&mut self, now: Timestamp) -> Answer {
+        let count = |of: &Self| of.accounts.values().map(|account| account.kept_mails.len()).sum::<usize>();
+        let before = count(self);
+        self.accounts.values_mut().for_each(|account| account.kept_mails.retain(|(id, _)| *id >= oldest(now)));
+        Answer::Dropped(u64::try_from(before - count(self)).expect("a count"))
+    }
 }
 
 impl Account {
