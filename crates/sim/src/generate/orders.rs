@@ -115,7 +115,7 @@ impl Generator {
 
     fn recipient(&mut self, is_link: bool) -> Recipient {
         let email = (!is_link).then(|| (*self.dice.pick(&ADDRESSES[..4])).to_owned());
-        let first_name = self.dice.chance(50).then(|| "Alice".to_owned());
+        let first_name = (!is_link && self.dice.chance(50)).then(|| "Alice".to_owned());
         Recipient { email, first_name, last_name: None, company: None, department: None }
     }
 
