@@ -19,7 +19,7 @@ use crate::explain::{Asked, explain, in_order};
 use crate::generate::Generator;
 use crate::laws;
 use crate::model::{Contradiction, Model};
-use crate::seen::{Seen, difference};
+use crate::seen::{Scope, Seen, difference};
 use crate::stand::{Misbehaved, Mishap, Outcome, PostgresStand, SqliteStand, Stand};
 
 /// Which database.
@@ -235,7 +235,7 @@ impl Run {
         }
         self.digest.update(format!("{} {commands:?} {outcomes:?}", self.now));
         let asked: Vec<(Command, Outcome)> = commands.into_iter().zip(outcomes).collect();
-        let is_clear = self.follow(&asked)?;
+        let seen = self.follow(&asked)?;
         for (command, outcome) in &asked {
             self.generator.hear(command, outcome, self.now);
             if let (Command::Reserve(reserve), Outcome::Told(Answer::Reserved(Reserved::New(_) | Reserved::Known(_)))) =
@@ -245,19 +245,22 @@ impl Run {
             }
         }
         self.looks += 1;
-        self.compare(!is_clear || self.looks.is_multiple_of(LOOK_AT_ALL))?;
+        match seen {
+            Some((scope, seen)) => self.check(&seen, difference(&self.model.expected(&scope), &seen))?,
+            None => self.compare(self.looks.is_multiple_of(LOOK_AT_ALL))?,
+        }
         Ok(asked.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
-    /// Moves the model on. Whether it was clear what had happened.
-    fn follow(&mut self, asked: &Asked) -> Result<bool> {
+    /// Moves the model on. Where it wasn't clear what had happened, what was looked at to find out.
+    fn follow(&mut self, asked: &Asked) -> Result<Option<(Scope, Seen)>> {
         let is_lost = |outcome: &Outcome| matches!(outcome, Outcome::Untold | Outcome::Unknown);
         let lost = asked.iter().any(|(_, outcome)| is_lost(outcome));
         let is_clear = !lost && (self.on_sqlite || asked.len() == 1);
         let contradiction = |Contradiction(why)| anyhow!("{why}");
         if is_clear {
             self.model = in_order(&self.model, asked, None).map_err(contradiction)?;
-            return Ok(true);
+            return Ok(None);
         }
         let scope = self.model.everything(self.now);
         let seen = self.stand.look(&scope)?;
@@ -268,7 +271,7 @@ impl Run {
             explain(&self.model, asked, rows, &|model| difference(&model.expected(&scope), &seen))
         }
         .map_err(contradiction)?;
-        Ok(false)
+        Ok(Some((scope, seen)))
     }
 
     /// Compares the store with the model.
