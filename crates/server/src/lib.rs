@@ -16,7 +16,3 @@ pub mod state;
 pub mod supplier;
 pub mod tokens;
 pub mod workers;
-
-/// Serving takes and gives back a great many small pieces of memory, on many threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -10,7 +10,7 @@ use giftd_domain::gifts::redemption::{
 };
 use giftd_domain::gifts::verification::{VerificationRequested, Verified};
 use giftd_domain::gifts::{ClaimedDelivery, Reminders};
-use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
+use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId, TimeId};
 use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::PlaceOrder;
 use giftd_domain::orders::resend::Resend;
@@ -23,6 +23,7 @@ use jiff::SignedDuration;
 
 /// One operation that changes something: that of an API call, a recipient's page, a worker or the command line.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful is alive at once")]
 #[expect(missing_docs, reason = "each is the method of `Store` with its name, and its fields are the parameters")]
 pub enum Command {
     SetChoiceRange { organization: OrganizationId, range: ChoiceRange },
@@ -173,6 +174,25 @@ impl Command {
             Self::CountTestMail { account, now } => Answer::Left(store.count_test_mail(account, now).await?),
             Self::Erase { retention, now } => Answer::Erased(store.erase_recipients(retention, now).await?),
         })
+    }
+
+    /// The orders that it names.
+    pub fn named(&self) -> Vec<(AccountId, TimeId)> {
+        match self {
+            Self::Cancel { account, order, .. } | Self::MoveSchedule { account, order, .. } => {
+                vec![(*account, order.time)]
+            }
+            Self::Resend(Resend { account_id, order_id, .. }) => vec![(*account_id, order_id.time)],
+            Self::RequestVerification { gift, .. }
+            | Self::Verify { gift, .. }
+            | Self::Reserve(Reserve { gift, .. })
+            | Self::SettleRedemption { gift, .. } => vec![(gift.account_id, gift.order)],
+            Self::Settle { settlements, .. } => settlements
+                .iter()
+                .map(|SettleDelivery { settlement, .. }| (settlement.account_id, settlement.gift.order.time))
+                .collect(),
+            _ => vec![],
+        }
     }
 
     /// Whether it takes work of all kinds of owners, so that what others do at the same moment decides what it finds.

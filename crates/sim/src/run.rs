@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow};
 use giftd_domain::Timestamp;
 use giftd_domain::gifts::Reminders;
 use giftd_domain::gifts::redemption::Reserved;
+use giftd_domain::ids::{AccountId, OrderId, TimeId};
 use giftd_domain::ledger::EntryType;
 use giftd_store::OperatorEntry;
 use jiff::SignedDuration;
@@ -262,7 +263,11 @@ impl Run {
             self.model = in_order(&self.model, asked, None).map_err(contradiction)?;
             return Ok(None);
         }
-        let scope = self.model.everything(self.now);
+        let scope = if lost || self.looks.is_multiple_of(LOOK_AT_ALL) {
+            self.model.everything(self.now)
+        } else {
+            self.model.scope(self.told_about(asked), self.now)
+        };
         let seen = self.stand.look(&scope)?;
         let rows = lost.then_some(&seen.rows);
         self.model = if self.on_sqlite {
@@ -272,6 +277,23 @@ impl Run {
         }
         .map_err(contradiction)?;
         Ok(Some((scope, seen)))
+    }
+
+    /// The orders that commands name or were answered with: in these, and in the work that waits, it shows which of
+    /// them happened first.
+    fn told_about(&self, asked: &Asked) -> Vec<(AccountId, OrderId)> {
+        let mut named: Vec<(AccountId, TimeId)> = Vec::new();
+        for (command, outcome) in asked {
+            named.extend(command.named());
+            if let Outcome::Told(Answer::Claimed(claimed)) = outcome {
+                named.extend(claimed.iter().map(|delivery| (delivery.account_id, delivery.gift.order.time)));
+            }
+        }
+        let ids = named.iter().filter_map(|(account, time)| {
+            let order = self.model.accounts.get(account)?.orders.get(time)?;
+            Some((*account, order.order.summary.order_id))
+        });
+        ids.collect()
     }
 
     /// Compares the store with the model.

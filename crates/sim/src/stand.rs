@@ -55,6 +55,7 @@ pub enum Mishap {
 
 /// What is known of a command's end.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful is alive at once")]
 pub enum Outcome {
     /// Its caller was told.
     Told(Answer),

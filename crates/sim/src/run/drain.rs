@@ -51,7 +51,7 @@ impl Run {
     fn forget(&mut self) -> Result<()> {
         let retention = Retention::days(30).expect("a setting");
         for _ in 0..14 {
-            self.now = self.now + SignedDuration::from_hours(24 * 16);
+            self.now += SignedDuration::from_hours(24 * 16);
             self.tell(Command::Erase { retention, now: self.now })?;
         }
         self.compare(true)?;

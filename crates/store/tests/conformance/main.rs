@@ -18,7 +18,6 @@ mod history;
 mod money;
 mod organizations;
 mod place;
-mod properties;
 mod redemption;
 mod reference;
 mod resend;
