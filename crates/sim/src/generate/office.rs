@@ -111,8 +111,8 @@ impl Generator {
 
     fn rates(&mut self, now: Timestamp) -> Vec<StoredRate> {
         let rate = Rate::parse(&format!("0.{:04}", self.dice.between(1, 9_999))).expect("a rate");
-        let codes = ["JPY", "EUR"];
-        vec![StoredRate { currency: currency(self.dice.pick(&codes)), rate, set_at: now }]
+        let code = *self.dice.pick(&["JPY", "EUR"]);
+        vec![StoredRate { currency: currency(code), rate, set_at: now }]
     }
 }
 
