@@ -126,8 +126,11 @@ impl Pump {
             Err(error) => {
                 tracing::error!(%error, "a transaction could not begin");
                 // It was waited for long enough: who came meanwhile shall not wait as long again, one after the other.
-                let waiting = std::iter::from_fn(|| self.jobs.try_recv().ok());
-                std::iter::once(first).chain(waiting).for_each(|job| (job.operation)(Err(error.clone()))(Ok(())));
+                // But not who comes once the first of them has heard of it.
+                let waiting: Vec<Job> = std::iter::from_fn(|| self.jobs.try_recv().ok()).collect();
+                for job in std::iter::once(first).chain(waiting) {
+                    (job.operation)(Err(error.clone()))(Ok(()));
+                }
                 None
             }
         }
