@@ -264,7 +264,8 @@ impl Run {
             self.model = in_order(&self.model, asked, None).map_err(contradiction)?;
             return Ok(None);
         }
-        let scope = if lost || self.looks.is_multiple_of(LOOK_AT_ALL) {
+        let beside = asked.iter().filter(|(command, _)| command.is_beside_orders()).count();
+        let scope = if lost || beside > 1 || self.looks.is_multiple_of(LOOK_AT_ALL) {
             self.model.everything(self.now)
         } else {
             self.model.scope(self.told_about(asked), self.now)
