@@ -195,6 +195,26 @@ impl Command {
         }
     }
 
+    /// Whether what it does shows only where everything is looked at.
+    pub fn is_beside_orders(&self) -> bool {
+        matches!(
+            self,
+            Self::SetChoiceRange { .. }
+                | Self::SetLogo { .. }
+                | Self::SetPostalLine { .. }
+                | Self::CreateApp(_)
+                | Self::RotateApp { .. }
+                | Self::RevokeApp { .. }
+                | Self::CreateTemplate { .. }
+                | Self::ReplaceTemplate { .. }
+                | Self::DeleteTemplate { .. }
+                | Self::ImportCatalog { .. }
+                | Self::SetRates(_)
+                | Self::KeepMails { .. }
+                | Self::DropOldMails { .. }
+        )
+    }
+
     /// Whether it takes work of all kinds of owners, so that what others do at the same moment decides what it finds.
     pub fn sweeps(&self) -> bool {
         match self {

@@ -1,5 +1,5 @@
-//! The rows that say what work waits, and the codes: no method of `Store` tells all of them, so they are read beside
-//! the store.
+//! The rows that say what work waits, the codes, and the resends and verifications: no method of `Store` tells all of
+//! them, so they are read beside the store.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,16 @@ pub struct MailRow {
     pub attempts: i64,
 }
 
-/// All rows that say what work waits, and who has which code.
+/// A verification that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns")]
+pub struct VerificationRow {
+    pub link_version: i64,
+    pub requested_at: Timestamp,
+    pub is_used: bool,
+}
+
+/// All rows that say what work waits, who has which code, and what no method tells of recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Mails.
@@ -32,6 +41,10 @@ pub struct Rows {
     pub asks: BTreeMap<(GiftKey, RedemptionId), Timestamp>,
     /// Imported codes by hash, and the redemptions that got them.
     pub codes: BTreeMap<[u8; 32], Option<RedemptionId>>,
+    /// From which address to which each send of a gift moved it.
+    pub resends: BTreeMap<(GiftKey, i64), (String, Option<String>)>,
+    /// By number.
+    pub verifications: BTreeMap<(GiftKey, i64), VerificationRow>,
 }
 
 impl Rows {
@@ -88,6 +101,21 @@ impl Eyes {
         for cells in self.query("SELECT hash, ID(redemption_id) FROM codes", "bb").await? {
             let hash = <[u8; 32]>::try_from(cells[0].bytes()?).context("a hash")?;
             rows.codes.insert(hash, cells[1].some().map(Cell::bits).transpose()?.map(RedemptionId));
+        }
+        let resends = "SELECT account_id, ID(order_id), position, send_number, from_email, to_email FROM resends";
+        for cells in self.query(resends, "nbnntt").await? {
+            let to = cells[5].some().map(Cell::text).transpose()?.map(str::to_owned);
+            rows.resends.insert((gift(&cells)?, cells[3].number()?), (cells[4].text()?.to_owned(), to));
+        }
+        let verifications = "SELECT account_id, ID(order_id), position, number, link_version, requested_at, used_at
+            FROM verifications";
+        for cells in self.query(verifications, "nbnnnnn").await? {
+            let row = VerificationRow {
+                link_version: cells[4].number()?,
+                requested_at: cells[5].instant()?,
+                is_used: cells[6].some().is_some(),
+            };
+            rows.verifications.insert((gift(&cells)?, cells[3].number()?), row);
         }
         Ok(rows)
     }

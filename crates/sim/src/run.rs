@@ -167,7 +167,7 @@ impl Run {
     }
 
     fn step(&mut self) -> Result<()> {
-        self.now = self.generator.tick(self.now);
+        self.now = self.generator.tick(&self.model, self.now);
         if self.generator.dice.chance(1) {
             self.last = "a restart".to_owned();
             self.stand.reopen()?;
@@ -190,11 +190,12 @@ impl Run {
             let after = number(12);
             return if number(2) == 0 { Mishap::Killed { after } } else { Mishap::Cut { after } };
         }
-        match number(9) {
+        match number(13) {
             0 => Mishap::Killed { after: 0 },
             1 | 2 => Mishap::KilledInGroup { after: 1 + number(3) },
             3 | 4 => Mishap::KilledAfterCommit,
             5 => Mishap::Full { pages: number(2) },
+            6..10 => Mishap::Refused { after: number(4) * number(5) },
             _ => {
                 let (operation, most) = (number(2), number(8).pow(3));
                 Mishap::Interrupted { operation, after: 1 + number(most.into()) }
@@ -263,7 +264,8 @@ impl Run {
             self.model = in_order(&self.model, asked, None).map_err(contradiction)?;
             return Ok(None);
         }
-        let scope = if lost || self.looks.is_multiple_of(LOOK_AT_ALL) {
+        let beside = asked.iter().filter(|(command, _)| command.is_beside_orders()).count();
+        let scope = if lost || beside > 1 || self.looks.is_multiple_of(LOOK_AT_ALL) {
             self.model.everything(self.now)
         } else {
             self.model.scope(self.told_about(asked), self.now)

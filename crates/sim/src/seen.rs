@@ -204,6 +204,8 @@ pub fn difference(expected: &Seen, found: &Seen) -> Option<String> {
         .or_else(|| maps("gift that wakes", &expected_rows.wakes, &found_rows.wakes))
         .or_else(|| maps("redemption to ask for again", &expected_rows.asks, &found_rows.asks))
         .or_else(|| maps("code", &expected_rows.codes, &found_rows.codes))
+        .or_else(|| maps("resend", &expected_rows.resends, &found_rows.resends))
+        .or_else(|| maps("verification", &expected_rows.verifications, &found_rows.verifications))
         .or_else(|| maps("account", &expected.accounts, &found.accounts))
         .or_else(|| values("all else", &expected.rest, &found.rest))
 }

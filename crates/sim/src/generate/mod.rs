@@ -13,8 +13,10 @@ use std::collections::VecDeque;
 
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
+use giftd_domain::gifts::MailKind;
 use giftd_domain::gifts::redemption::AskAgain;
 use giftd_domain::ids::{AccountId, GiftKey, OrderId, TimeId};
+use giftd_domain::limits;
 use giftd_domain::orders::OrderType;
 use giftd_domain::orders::place::PlaceOrder;
 use giftd_store::{OperatorEntry, Work};
@@ -23,7 +25,7 @@ use jiff::SignedDuration;
 use crate::command::{Answer, Command};
 use crate::dice::Dice;
 use crate::mail_server::MailServer;
-use crate::model::{Account, Model, PlacedOrder};
+use crate::model::{Account, Model, PlacedOrder, open};
 use crate::stand::Outcome;
 use crate::supplier::Supplier;
 
@@ -147,15 +149,32 @@ impl Generator {
             Kind::ImportCodes => Some(self.import_codes(now)),
             Kind::Clock => Some(self.clock(model, now)),
             Kind::KeepMails => Some(self.keep_mails(model, now)),
-            Kind::TestMail => Some(Command::CountTestMail { account: self.an_account(model).id, now }),
+            Kind::TestMail => {
+                let command = Command::CountTestMail { account: self.an_account(model).id, now };
+                if self.dice.chance(25) {
+                    self.insist(&command, limits::TEST_MAILS_A_DAY);
+                }
+                Some(command)
+            }
             Kind::Template => Some(self.template(model, now)),
             Kind::Office => Some(self.office(model, now)),
             Kind::Erase => Some(self.erase(now)),
         }
     }
 
-    /// Some hundred of one step's instants: from one to the next. Once in a while it steps back an hour.
-    pub fn tick(&mut self, now: Timestamp) -> Timestamp {
+    /// Some hundred of one step's instants: from one to the next. Once in a while it steps back an hour, or comes just to
+    /// where something turns.
+    pub fn tick(&mut self, model: &Model, now: Timestamp) -> Timestamp {
+        if self.dice.chance(7)
+            && let Some(wake_at) = self.a_turn(model, now)
+        {
+            let node_ahead = wake_at + SignedDuration::from_secs(self.dice.between(0, 20));
+            let turn = Command::Turn { work: Work::Everyone, until: node_ahead, entropy: self.dice.bits() };
+            if self.dice.chance(50) {
+                self.again.push_front(turn);
+            }
+            return now.max(wake_at - SignedDuration::from_secs(self.dice.between(-5, 40)));
+        }
         let micros = self.dice.between(0, 999_999);
         let seconds = match self.dice.below(100) {
             0..50 => self.dice.between(0, 20),
@@ -207,6 +226,14 @@ impl Generator {
         }
     }
 
+    /// Asks for the same so many times more: what is limited has to meet its limit.
+    fn insist(&mut self, command: &Command, times: u32) {
+        for _ in 0..times {
+            let again = self.twin(command.clone());
+            self.again.push_back(again);
+        }
+    }
+
     /// The same with other random bits, as whoever asks again has them.
     pub fn twin(&mut self, mut command: Command) -> Command {
         let bits = self.dice.bits();
@@ -222,6 +249,16 @@ impl Generator {
             _ => {}
         }
         command
+    }
+
+    /// When the next gift turns, or one of which all is held.
+    fn a_turn(&mut self, model: &Model, now: Timestamp) -> Option<Timestamp> {
+        let only_held = self.dice.chance(50);
+        let turns = model.gifts().filter_map(|(_, order, gift)| {
+            let is_held = open(&order.order.gifts[gift]) == 0;
+            order.gifts[gift].wake_at.filter(|at| *at > now && (is_held || !only_held))
+        });
+        turns.min()
     }
 
     // --- what commands are about ---
@@ -263,7 +300,18 @@ impl Generator {
         Some((account, order))
     }
 
+    /// Now and then one that turns next, or waits to be reminded of.
     fn a_gift<'m>(&mut self, model: &'m Model) -> Option<(&'m Account, &'m PlacedOrder, usize)> {
+        if self.dice.chance(20) {
+            let turn = |(_, order, gift): &(&Account, &PlacedOrder, usize)| {
+                let of = &order.gifts[*gift];
+                let is_reminded = of.mails.contains_key(&MailKind::Reminder);
+                (is_reminded || of.wake_at.is_some()).then_some((!is_reminded, of.wake_at))
+            };
+            if let Some(next) = model.gifts().filter(|gift| turn(gift).is_some()).min_by_key(turn) {
+                return Some(next);
+            }
+        }
         let (account, order) = self.an_order(model)?;
         Some((account, order, self.dice.index(order.gifts.len())))
     }

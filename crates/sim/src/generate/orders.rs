@@ -6,6 +6,7 @@ use giftd_domain::Timestamp;
 use giftd_domain::gifts::Recipient;
 use giftd_domain::ids::TemplateId;
 use giftd_domain::ledger::EntryType;
+use giftd_domain::limits;
 use giftd_domain::money::Money;
 use giftd_domain::orders::place::{NewGift, PlaceOrder};
 use giftd_domain::orders::resend::{Resend, ResendEntry};
@@ -16,7 +17,7 @@ use giftd_store::OperatorEntry;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
-use super::{Account, Generator, Model};
+use super::{Account, Generator, Model, PlacedOrder};
 use crate::command::Command;
 
 /// Where gifts go, and move.
@@ -54,6 +55,8 @@ impl Generator {
             let key = keys[self.dice.index(keys.len())];
             let known = account.orders[&account.keys[key]].fingerprint;
             (key.clone(), if self.dice.chance(60) { known } else { self.fingerprint() })
+        } else if let Some(of) = self.anothers_order(model, account).filter(|_| self.dice.chance(4)) {
+            (of.key.clone(), of.fingerprint)
         } else {
             (format!("key {}", self.made_up()), self.fingerprint())
         };
@@ -91,6 +94,13 @@ impl Generator {
             now: at,
             entropy: self.dice.bits(),
         })
+    }
+
+    /// Keys are an account's own: two may choose the same.
+    fn anothers_order<'m>(&mut self, model: &'m Model, account: &Account) -> Option<&'m PlacedOrder> {
+        let others = model.accounts.values().filter(|of| of.id != account.id);
+        let orders: Vec<&PlacedOrder> = others.flat_map(|of| of.orders.values()).collect();
+        if orders.is_empty() { None } else { Some(orders[self.dice.index(orders.len())]) }
     }
 
     fn fingerprint(&mut self) -> [u8; 32] {
@@ -170,6 +180,15 @@ impl Generator {
         }
         let client_id = format!("app of {account}");
         let request_id = format!("request {}", self.made_up());
-        Some(Command::Resend(Resend { account_id: account, order_id: order, entries, client_id, request_id, now }))
+        let is_insisting = self.dice.chance(8);
+        if is_insisting {
+            entries.iter_mut().for_each(|entry| entry.updated = None);
+        }
+        let command = Resend { account_id: account, order_id: order, entries, client_id, request_id, now };
+        let command = Command::Resend(command);
+        if is_insisting {
+            self.insist(&command, limits::RESENDS_A_DAY);
+        }
+        Some(command)
     }
 }

@@ -11,8 +11,8 @@ use giftd_domain::orders::place::{AccountSettings, KnownKey};
 use giftd_domain::schedule::SendTiming;
 use giftd_store::{Backlog, Due, Unanswered, WaitingSchedule};
 
-use super::{Account, Model, PlacedOrder};
-use crate::rows::{MailRow, Rows};
+use super::{Account, Model, PlacedOrder, Verification};
+use crate::rows::{MailRow, Rows, VerificationRow};
 use crate::seen::{AHEAD, Lists, NEWEST, Rest, STATUSES, Scope, Seen, SeenAccount, SeenOrder};
 
 impl Model {
@@ -87,6 +87,14 @@ impl Model {
             rows.wakes.extend(beside.wake_at.map(|at| (key, at)));
             let asks = beside.redemptions.iter().filter_map(|(id, of)| Some(((key, *id), of.ask_at?)));
             rows.asks.extend(asks);
+            // The first send is no resend.
+            let resends = (2..).zip(&beside.resends);
+            rows.resends.extend(resends.map(|(number, of)| ((key, number), (of.from.clone(), of.to.clone()))));
+            for (number, of) in (1..).zip(&beside.verifications) {
+                let Verification { link_version, requested_at, used } = *of;
+                let row = VerificationRow { link_version: link_version.into(), requested_at, is_used: used };
+                rows.verifications.insert((key, number), row);
+            }
         }
         rows.codes = self.codes.iter().map(|(hash, code)| (*hash, code.taken)).collect();
         rows

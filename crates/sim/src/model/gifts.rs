@@ -287,7 +287,8 @@ impl Model {
             }
             (None, Some(rows)) => due
                 .iter()
-                .filter(|(at, gift, id)| rows.asks.get(&(*gift, *id)).is_some_and(|ask_at| ask_at != at))
+                // What was settled right behind it is gone.
+                .filter(|(at, gift, id)| rows.asks.get(&(*gift, *id)).map_or(heard.alone, |ask_at| ask_at != at))
                 .map(|(_, gift, id)| (*gift, *id, None))
                 .take(usize::try_from(limit).expect("a limit"))
                 .collect(),

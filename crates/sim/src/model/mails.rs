@@ -15,6 +15,7 @@ use jiff::SignedDuration;
 
 use super::{Account, Contradiction, Heard, Model};
 use crate::command::Answer;
+use crate::rows::MailRow;
 
 /// How long a gift lasts.
 pub(super) fn lifetime(refund_option: bool) -> SignedDuration {
@@ -72,11 +73,12 @@ impl Model {
                     (key, claimed.kind, Some(claimed))
                 })
                 .collect(),
-            // Nobody was told; their rows are held until the lease ends.
+            // Nobody was told; their rows are held until the lease ends, or gone or due anew by what came right behind.
             (None, Some(rows)) => due
                 .iter()
-                .filter(|(_, _, gift, kind)| {
-                    rows.mails.get(&(*gift, *kind)).is_some_and(|row| row.run_at == now + lease)
+                .filter(|(_, run_at, gift, kind)| {
+                    let is_taken = |row: &MailRow| row.run_at == now + lease || heard.alone && row.run_at != *run_at;
+                    rows.mails.get(&(*gift, *kind)).map_or(heard.alone, is_taken)
                 })
                 .map(|(_, _, gift, kind)| (*gift, *kind, None))
                 .take(usize::try_from(limit).expect("a limit"))

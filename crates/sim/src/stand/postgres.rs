@@ -150,11 +150,16 @@ impl PostgresStand {
         })
     }
 
-    /// Cuts all connections of a node.
+    /// Cuts all connections of a node, and waits until they are: one that is cut late would befall what is asked for next.
     fn cut(&self, name: &str) -> Result<()> {
-        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
-        self.runtime.block_on(self.admin.query(sql, &[&name]))?;
-        Ok(())
+        let cut = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
+        let wait = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = ANY ($1)";
+        self.runtime.block_on(async {
+            let cut = self.admin.query(cut, &[&name]).await?;
+            let pids: Vec<i32> = cut.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            self.admin.query(wait, &[&pids]).await?;
+            Ok(())
+        })
     }
 
     /// What a dead node asked for last may still go on in the server: until that has ended, nobody can say whether it

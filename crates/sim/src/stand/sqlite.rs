@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result, bail};
 use giftd_domain::Timestamp;
 use giftd_domain::gifts::Reminders;
 use giftd_store::{Pump, SqliteStore, StoreError};
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Created, Misbehaved, Mishap, Outcome, create_organizations, outcome};
+use super::{Created, Misbehaved, Mishap, Outcome, REFUSED, create_organizations, outcome};
 use crate::command::{Answer, Command};
 use crate::rows::Eyes;
 use crate::seen::{Scope, Seen, look};
@@ -61,7 +61,7 @@ impl SqliteStand {
 
     fn start(&mut self) -> Result<()> {
         let (store, pump) = SqliteStore::open_stepped(&self.path())?;
-        let eyes = rusqlite::Connection::open_with_flags(self.path(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let eyes = Connection::open_with_flags(self.path(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         self.process = Some(Process { eyes: Eyes::Sqlite(eyes), store: Arc::new(store), pump });
         Ok(())
     }
@@ -217,6 +217,7 @@ impl Fault {
                 let used: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
                 connection.query_row(&format!("PRAGMA max_page_count = {}", used + pages), [], |_| Ok(()))?;
             }
+            Mishap::Refused { after } => refuse(pump.connection(), after)?,
             _ => {}
         }
         Ok(Self { mishap, armed })
@@ -238,8 +239,40 @@ impl Fault {
             Mishap::Full { .. } => {
                 pump.connection().query_row("PRAGMA max_page_count = 1073741823", [], |_| Ok(()))?;
             }
+            Mishap::Refused { .. } => refuse_no_more(pump.connection())?,
             _ => {}
         }
         Ok(())
     }
+}
+
+/// Lets the connection refuse the row after so many. What is rolled back counts anew, so that the next operation may be
+/// refused as well.
+fn refuse(connection: &Connection, after: u32) -> Result<()> {
+    let mut sql = format!("CREATE TEMP TABLE refused (after INTEGER); INSERT INTO refused VALUES ({after});");
+    for table in
+        names(connection, "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
+    {
+        for event in ["INSERT", "UPDATE", "DELETE"] {
+            sql += &format!(
+                "CREATE TEMP TRIGGER {table}_{event} BEFORE {event} ON main.{table} BEGIN
+                    SELECT RAISE(ABORT, '{REFUSED}') FROM refused WHERE after = 0;
+                    UPDATE refused SET after = after - 1;
+                 END;"
+            );
+        }
+    }
+    Ok(connection.execute_batch(&sql)?)
+}
+
+fn refuse_no_more(connection: &Connection) -> Result<()> {
+    for trigger in names(connection, "SELECT name FROM temp.sqlite_schema WHERE type = 'trigger'")? {
+        connection.execute_batch(&format!("DROP TRIGGER temp.{trigger}"))?;
+    }
+    Ok(connection.execute_batch("DROP TABLE temp.refused")?)
+}
+
+fn names(connection: &Connection, sql: &str) -> Result<Vec<String>> {
+    let mut statement = connection.prepare(sql)?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

@@ -77,17 +77,26 @@ impl<'c> Group<'c> {
     ) -> Result<T, StoreError> {
         self.check_open()?;
         self.connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
-        let result = operation(self);
+        let result = operation(self).and_then(|done| {
+            self.connection.prepare_cached("RELEASE operation")?.execute([])?;
+            Ok(done)
+        });
         let changes = std::mem::take(&mut self.changes);
         if result.is_ok() {
             self.done.absorb(changes);
         } else if self.check_open().is_ok() {
-            self.connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
-        } else {
-            return result;
+            self.undo()?;
         }
-        self.connection.prepare_cached("RELEASE operation")?.execute([])?;
         result
+    }
+
+    /// Undoes what the operation did. What can't be undone by itself takes the whole group with it: its caller is told
+    /// that it failed, so nothing of it may be committed.
+    fn undo(&self) -> Result<(), StoreError> {
+        if self.connection.execute_batch("ROLLBACK TO operation; RELEASE operation").is_err() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        Ok(())
     }
 
     /// A full disk or a failed read makes SQLite roll the whole transaction back by itself. What follows
