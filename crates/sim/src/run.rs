@@ -211,13 +211,19 @@ impl Run {
         while commands.len() < many {
             // Twins: a double tap, a client that asks on two nodes.
             let twin = commands.last().filter(|_| self.generator.dice.chance(20)).cloned();
-            let next = twin.map(|twin| self.generator.twin(twin));
+            let next = twin.map(|twin| self.generator.twin(twin)).or_else(|| self.alike(!commands.is_empty()));
             let next = next.unwrap_or_else(|| self.generator.next(&self.model, self.now));
             if self.on_sqlite || commands.iter().all(|other| may_meet(&next, other, mishap)) {
                 commands.push(next);
             }
         }
         commands
+    }
+
+    /// Nodes get in each other's way where they do alike at the same moment.
+    fn alike(&mut self, is_beside: bool) -> Option<Command> {
+        let is_wanted = is_beside && !self.on_sqlite && self.generator.dice.chance(35);
+        is_wanted.then(|| self.generator.another(&self.model, self.now)).flatten()
     }
 
     /// Asks, and follows.

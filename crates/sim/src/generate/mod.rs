@@ -43,6 +43,8 @@ pub struct Generator {
     moves: Vec<(AccountId, i64)>,
     /// Keys, apps, codes and mails that were made up.
     made_up: u64,
+    /// Of the command before.
+    kind: Kind,
 }
 
 /// A kind of command.
@@ -108,6 +110,7 @@ impl Generator {
             again: VecDeque::new(),
             moves: Vec::new(),
             made_up: 0,
+            kind: Kind::Place,
         }
     }
 
@@ -120,11 +123,16 @@ impl Generator {
             return command;
         }
         loop {
-            let kind = self.dice.weighted(&KINDS);
-            if let Some(command) = self.of_kind(kind, model, now) {
+            self.kind = self.dice.weighted(&KINDS);
+            if let Some(command) = self.another(model, now) {
                 return command;
             }
         }
+    }
+
+    /// One of the same kind as the one before, if there is any.
+    pub fn another(&mut self, model: &Model, now: Timestamp) -> Option<Command> {
+        self.of_kind(self.kind, model, now)
     }
 
     fn of_kind(&mut self, kind: Kind, model: &Model, now: Timestamp) -> Option<Command> {
