@@ -151,8 +151,11 @@ impl Days {
 
     /// The ids of these days: from the first up to, but without, the second.
     pub fn ids(self) -> IdRange {
-        let first = self.from.map_or(Span::ALL, Span::of_date).ids().0;
-        let end = self.to.map_or(Span::ALL, Span::of_date).ids().1;
+        let (of_all, end_of_all) = Span::ALL.ids();
+        let after =
+            |date: Date| midnight(date).saturating_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
+        let first = self.from.map_or(of_all, |date| TimeId::first_at(midnight(date)));
+        let end = self.to.map_or(end_of_all, |date| TimeId::first_at(after(date)));
         (first, end)
     }
 }
@@ -184,6 +187,8 @@ mod tests {
         assert_eq!(days("0020-11-03", "0020-11-20").spans(), empty);
         assert_eq!(days("", "0020-11-20").walk(), empty);
         assert_eq!(days("0001-01-02", "1970-02-28").spans(), [Span(197001)..=Span(197002)]);
+        let (first, end) = days("0020-11-03", "0020-11-20").ids();
+        assert_eq!((first, end), (TimeId::from_bits(0), TimeId::from_bits(0)), "no id is of them");
     }
 
     #[test]
