@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use giftd_domain::Timestamp;
 use giftd_domain::gifts::MailKind;
 use giftd_domain::gifts::redemption::RedemptionId;
+use giftd_domain::history::Span;
 use giftd_domain::ids::{AccountId, GiftKey, TimeId};
 use rusqlite::types::ValueRef;
 
@@ -30,7 +31,7 @@ pub struct VerificationRow {
     pub is_used: bool,
 }
 
-/// All rows that say what work waits, who has which code, and what no method tells of recipients.
+/// All rows that say what work waits, who has which code, and what no method tells of recipients and previews.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Mails.
@@ -45,6 +46,8 @@ pub struct Rows {
     pub resends: BTreeMap<(GiftKey, i64), (String, Option<String>)>,
     /// By number.
     pub verifications: BTreeMap<(GiftKey, i64), VerificationRow>,
+    /// How many previews an account mailed on a day.
+    pub previews: BTreeMap<(AccountId, Span), i64>,
 }
 
 impl Rows {
@@ -116,6 +119,10 @@ impl Eyes {
                 is_used: cells[6].some().is_some(),
             };
             rows.verifications.insert((gift(&cells)?, cells[3].number()?), row);
+        }
+        for cells in self.query("SELECT account_id, day, n FROM test_mails", "nnn").await? {
+            let of = (AccountId(cells[0].number()?), Span(cells[1].number()?));
+            rows.previews.insert(of, cells[2].number()?);
         }
         Ok(rows)
     }

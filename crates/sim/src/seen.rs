@@ -206,6 +206,7 @@ pub fn difference(expected: &Seen, found: &Seen) -> Option<String> {
         .or_else(|| maps("code", &expected_rows.codes, &found_rows.codes))
         .or_else(|| maps("resend", &expected_rows.resends, &found_rows.resends))
         .or_else(|| maps("verification", &expected_rows.verifications, &found_rows.verifications))
+        .or_else(|| maps("previews", &expected_rows.previews, &found_rows.previews))
         .or_else(|| maps("account", &expected.accounts, &found.accounts))
         .or_else(|| values("all else", &expected.rest, &found.rest))
 }

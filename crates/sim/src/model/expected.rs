@@ -96,6 +96,9 @@ impl Model {
                 rows.verifications.insert((key, number), row);
             }
         }
+        for (id, account) in &self.accounts {
+            rows.previews.extend(account.previews.iter().map(|(day, mailed)| ((*id, *day), i64::from(*mailed))));
+        }
         rows.codes = self.codes.iter().map(|(hash, code)| (*hash, code.taken)).collect();
         rows
     }
