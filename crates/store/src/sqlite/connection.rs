@@ -1,18 +1,21 @@
 //! Opening the database: its durability, and its migrations.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::broken;
 use crate::{StoreError, migrations};
 
 /// How long a connection waits for another one's write: the command line's, beside a server.
 const BUSY: Duration = Duration::from_secs(10);
+/// Between two tries of what SQLite itself does not wait for.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 128;
 
@@ -21,10 +24,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     make_private(path)?;
     let mut connection = Connection::open(path)?;
     prepare(&connection)?;
+    turn_wal_on(&connection)?;
     // FULL: a commit is on the disk when it returns, which an acknowledged order relies on.
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
+        "PRAGMA synchronous = FULL;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -65536;
          PRAGMA wal_autocheckpoint = 4000;",
@@ -42,9 +45,29 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// A new database is its owner's alone, as the files beside it then are: it holds people's addresses.
+/// One that is there is not opened: closing it would end the locks that this process has on it.
 fn make_private(path: &Path) -> Result<(), StoreError> {
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    made.map(drop).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display()).into()))
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(StoreError::Unavailable(format!("{}: {error}", path.display()).into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A new database's log is not waited for, whatever the busy timeout: of two that turn it on at once, each would wait
+/// for the other's lock, so SQLite refuses one of them.
+#[expect(clippy::disallowed_methods, reason = "nothing tells when the other's lock is gone")]
+fn turn_wal_on(connection: &Connection) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        let turned_on = connection.execute_batch("PRAGMA journal_mode = WAL");
+        let is_busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+        if !turned_on.as_ref().is_err_and(is_busy) || started.elapsed() > BUSY {
+            return turned_on;
+        }
+        std::thread::sleep(TRY_AGAIN);
+    }
 }
 
 pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
@@ -57,7 +80,11 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
 
 /// Applies what is missing, each migration in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    connection.execute_batch("CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY) STRICT")?;
+    connection.execute_batch(
+        "BEGIN IMMEDIATE;
+         CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY) STRICT;
+         COMMIT",
+    )?;
     for migration in migrations::ALL {
         // The version is read inside: another process may be migrating at this moment.
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -93,6 +120,20 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn all_that_open_a_new_database_at_once_open_it() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("giftd.db");
+            std::thread::scope(|scope| {
+                let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| open_writer(&path).map(drop))).collect();
+                for opened in opening {
+                    opened.join().expect("no panic").expect("a database");
+                }
+            });
+        }
+    }
 
     #[test]
     fn a_new_database_is_its_owners_alone() {
