@@ -49,8 +49,13 @@ pub const IDEMPOTENCY_KEY_CHARACTERS: usize = 64;
 pub const RECIPIENTS: usize = 10_000;
 /// Recipients up to which an order's rules are checked on the async threads.
 pub const RECIPIENTS_CHECKED_INLINE: usize = 300;
-/// Recipients up to which an order's answer is written on the async threads.
+/// Recipients up to which an order's answer is written on the async threads; one of more is a large order.
 pub const RECIPIENTS_WRITTEN_INLINE: usize = 300;
+/// Large orders that one node has read at once, to answer them: some 20 MB each. SQLite has one reader more, for all
+/// that is small.
+pub const LARGE_ORDERS_READ: usize = 3;
+/// Seconds that an answer waits for other large orders of its account, and of all, before 503.
+pub const LARGE_ORDER_ROOM_SECONDS: u64 = 5;
 /// Characters (and, being ASCII, bytes) of an email address (RFC 5321).
 pub const EMAIL_CHARACTERS: usize = 254;
 /// Characters of a first or last name, company or department.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::body::Bodies;
 use crate::api::failures::Failures;
+use crate::api::orders::large::LargeOrders;
 use crate::api::rate_limit::RateLimits;
 use crate::clock::Clock;
 use crate::keys::Keys;
@@ -47,6 +48,8 @@ pub struct Giftd {
     pub failures: Failures,
     /// Bytes of request bodies in flight.
     pub bodies: Bodies,
+    /// Large orders that are read to be answered.
+    pub large_orders: LargeOrders,
     /// Tells this node's delivery workers that mails are due.
     pub wake: Wake,
     /// The sandboxes' clocks that this node moves.
@@ -77,6 +80,7 @@ impl Giftd {
             rate_limits: RateLimits::new(&settings, clock.clone()),
             failures: Failures::new(clock.clone()),
             bodies: Bodies::new(clock.clone()),
+            large_orders: LargeOrders::new(clock.clone()),
             wake: Wake::default(),
             moves: Moves::default(),
             metrics: measures::recorder(),

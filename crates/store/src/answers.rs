@@ -40,7 +40,7 @@ pub enum Cancellation {
     /// It is canceled now.
     Canceled(Box<Order>),
     /// It was canceled before; no money moved.
-    Already(Box<Order>),
+    Already,
     /// Nothing happened.
     Refused(NotCancelable),
     /// The account has no such order.

@@ -26,6 +26,7 @@ use giftd_domain::gifts::{ClaimedDelivery, Reminders};
 use giftd_domain::history::{Days, OrderFilter, Page, PageRequest};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId, TemplateId};
 use giftd_domain::ledger::{Entry, EntryType};
+use giftd_domain::limits;
 use giftd_domain::orders::erase::Retention;
 use giftd_domain::orders::place::{AccountSettings, KnownKey, PlaceOrder};
 use giftd_domain::orders::resend::Resend;
@@ -203,7 +204,12 @@ pub trait Store: Send + Sync + 'static {
     async fn order_by_key(&self, account: AccountId, key: &str) -> Result<Option<KnownKey>, StoreError>;
 
     /// An order of the account with its gifts.
-    async fn order(&self, account: AccountId, order: OrderId) -> Result<Option<Order>, StoreError>;
+    async fn order(&self, account: AccountId, order: OrderId) -> Result<Option<Order>, StoreError> {
+        self.order_start(account, order, limits::RECIPIENTS).await
+    }
+
+    /// An order of the account with the first of its gifts, up to `most`.
+    async fn order_start(&self, account: AccountId, order: OrderId, most: usize) -> Result<Option<Order>, StoreError>;
 
     /// The account of an order, for the operator's command line only.
     async fn account_of_order(&self, order: OrderId) -> Result<Option<AccountId>, StoreError>;

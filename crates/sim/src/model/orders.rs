@@ -52,9 +52,7 @@ impl Model {
         let refused = |why| Answer::Cancellation(Cancellation::Refused(why));
         let SendTiming::Scheduled(schedule) = &summary.timing else { return refused(NotCancelable::NotScheduled) };
         match summary.status {
-            OrderStatus::Canceled => {
-                return Answer::Cancellation(Cancellation::Already(Box::new(of.order.clone())));
-            }
+            OrderStatus::Canceled => return Answer::Cancellation(Cancellation::Already),
             OrderStatus::InProgress | OrderStatus::Complete => return refused(NotCancelable::Dispatched),
             OrderStatus::Pending if schedule.send_at.duration_since(at) < SignedDuration::from_hours(1) => {
                 return refused(NotCancelable::TooLate);

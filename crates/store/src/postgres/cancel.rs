@@ -3,6 +3,7 @@
 use giftd_domain::Timestamp;
 use giftd_domain::gifts::{DeliveryStatus, RedemptionStatus};
 use giftd_domain::ids::{AccountId, OrderId};
+use giftd_domain::limits;
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::cancel::CancelDecision;
 
@@ -31,9 +32,7 @@ pub(super) async fn cancel_order(
     let at = account.clock.time(now);
     match summary.cancel(at) {
         CancelDecision::Refuse(why) => return Ok(Cancellation::Refused(why)),
-        CancelDecision::Already => {
-            return Ok(Cancellation::Already(Box::new(orders::existing(connection, account_id, order_id).await?)));
-        }
+        CancelDecision::Already => return Ok(Cancellation::Already),
         CancelDecision::Cancel => {}
     }
     let entry = account
@@ -62,5 +61,6 @@ pub(super) async fn cancel_order(
     accounts::write(&mut batch, &held.values().collect::<Vec<_>>()).await?;
     counts.write(&mut batch).await?;
     batch.send().await?;
-    Ok(Cancellation::Canceled(Box::new(orders::existing(connection, account_id, order_id).await?)))
+    let order = orders::order_start(connection, account_id, order_id, limits::RECIPIENTS).await?;
+    order.map(Box::new).map(Cancellation::Canceled).ok_or_else(|| broken(format!("{order_id} is gone")).into())
 }

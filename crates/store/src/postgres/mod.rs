@@ -274,8 +274,9 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn order(&self, account: AccountId, order: OrderId) -> Result<Option<Order>, StoreError> {
-        run(&self.pool, Snapshot, move |connection| Box::pin(orders::order(connection, account, order))).await
+    async fn order_start(&self, account: AccountId, order: OrderId, most: usize) -> Result<Option<Order>, StoreError> {
+        run(&self.pool, Snapshot, move |connection| Box::pin(orders::order_start(connection, account, order, most)))
+            .await
     }
 
     async fn account_of_order(&self, order: OrderId) -> Result<Option<AccountId>, StoreError> {

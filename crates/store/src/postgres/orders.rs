@@ -18,29 +18,29 @@ pub(super) const SUMMARY: &str =
     o.scheduled_at, o.timezone, o.send_at, o.sender_name, o.subject, o.message, o.template_id, o.refund_option,
     o.recipient_count, o.currency, o.total_amount, o.total_cost, o.fx_rate, o.completed_at, o.canceled_at";
 
-/// An order of an account.
-pub(super) async fn order(connection: &Connection, account: AccountId, id: OrderId) -> Result<Option<Order>, Failure> {
+/// An order of an account, with up to `most` of its gifts.
+pub(super) async fn order_start(
+    connection: &Connection,
+    account: AccountId,
+    id: OrderId,
+    most: usize,
+) -> Result<Option<Order>, Failure> {
     let order = prepare_summary(connection).await?;
     let of_order = connection
         .prepare_cached(&format!(
-            "SELECT {} FROM gifts WHERE account_id = $1 AND order_id = $2 ORDER BY position",
+            "SELECT {} FROM gifts WHERE account_id = $1 AND order_id = $2 ORDER BY position LIMIT $3",
             gifts::COLUMNS
         ))
         .await?;
-    let time = uuid(id.time);
-    let key: Parameters<'_> = vec![&account.0, &time];
-    let (found, rows) = tokio::join!(biased; connection.query_opt(&order, &key), connection.query(&of_order, &key));
+    let (time, most) = (uuid(id.time), i64::try_from(most).unwrap_or(i64::MAX));
+    let (key, start): (Parameters<'_>, Parameters<'_>) = (vec![&account.0, &time], vec![&account.0, &time, &most]);
+    let (found, rows) = tokio::join!(biased; connection.query_opt(&order, &key), connection.query(&of_order, &start));
     let Some(row) = found? else { return Ok(None) };
     let summary = summary(&row)?;
     if summary.order_id != id {
         return Ok(None);
     }
     Ok(Some(Order { summary, gifts: rows?.iter().map(gifts::gift).collect::<Result<_, _>>()? }))
-}
-
-/// An order that is there. Inside a transaction that has seen it.
-pub(super) async fn existing(connection: &Connection, account: AccountId, id: OrderId) -> Result<Order, Failure> {
-    order(connection, account, id).await?.ok_or_else(|| broken(format!("order {id} vanished")).into())
 }
 
 /// An order without its gifts.

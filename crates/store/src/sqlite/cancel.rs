@@ -2,13 +2,14 @@
 
 use giftd_domain::Timestamp;
 use giftd_domain::ids::{AccountId, OrderId};
+use giftd_domain::limits;
 use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::cancel::CancelDecision;
 use rusqlite::params;
 
 use super::error::broken;
 use super::group::Group;
-use super::orders::{order, summary_of};
+use super::orders::{order_start, summary_of};
 use super::rows::Column;
 use crate::{Cancellation, StoreError};
 
@@ -23,24 +24,19 @@ pub(super) fn cancel_order(
     let Some(summary) = summary_of(group.connection(), account_id, id)? else { return Ok(Cancellation::Unknown) };
     let mut account = group.existing_account(account_id)?;
     let at = account.clock.time(now);
-    let decision = summary.cancel(at);
-    match decision {
+    match summary.cancel(at) {
         CancelDecision::Refuse(why) => return Ok(Cancellation::Refused(why)),
-        CancelDecision::Already => {}
-        CancelDecision::Cancel => {
-            let entry = account
-                .cancel(summary.total_cost, &id.to_string(), at, entropy)
-                .map_err(|error| broken(format!("canceling {id}: {error}")))?;
-            group.post(account_id, &entry)?;
-            group.set_account(account);
-            cancel_rows(group, account_id, id, at)?;
-        }
+        CancelDecision::Already => return Ok(Cancellation::Already),
+        CancelDecision::Cancel => {}
     }
-    let order = order(group.connection(), account_id, id)?.ok_or_else(|| broken(format!("{id} is gone")))?;
-    Ok(match decision {
-        CancelDecision::Cancel => Cancellation::Canceled(Box::new(order)),
-        _ => Cancellation::Already(Box::new(order)),
-    })
+    let entry = account
+        .cancel(summary.total_cost, &id.to_string(), at, entropy)
+        .map_err(|error| broken(format!("canceling {id}: {error}")))?;
+    group.post(account_id, &entry)?;
+    group.set_account(account);
+    cancel_rows(group, account_id, id, at)?;
+    let order = order_start(group.connection(), account_id, id, limits::RECIPIENTS)?;
+    order.map(Box::new).map(Cancellation::Canceled).ok_or_else(|| broken(format!("{id} is gone")))
 }
 
 fn cancel_rows(group: &mut Group<'_>, account: AccountId, id: OrderId, at: Timestamp) -> Result<(), StoreError> {

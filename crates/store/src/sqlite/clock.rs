@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use crate::sqlite::example::{at, database, done, in_group, place, sandbox, send_all};
     use crate::sqlite::group::read_account;
-    use crate::sqlite::orders::order;
+    use crate::sqlite::orders::order_start;
     use crate::sqlite::turn::turn_gifts;
     use crate::{Mails, Settled, Turned, Work};
 
@@ -203,7 +203,7 @@ mod tests {
         let clock = read_account(&connection, account).expect("an answer").expect("an account").clock;
         assert_eq!((clock.moving, clock.time(at(3))), (None, at(1) + DAY));
         for (id, placed) in [(first, at(0)), (second, at(1) + DAY)] {
-            let order = order(&connection, account, id).expect("an answer").expect("an order");
+            let order = order_start(&connection, account, id, 1).expect("an answer").expect("an order");
             assert_eq!(order.summary.created_at(), placed);
             assert_eq!(order.gifts[0].sent_at, Some(at(1) + DAY));
         }

@@ -287,8 +287,8 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| orders::order_by_key(connection, account, &key)).await
     }
 
-    async fn order(&self, account: AccountId, order: OrderId) -> Result<Option<Order>, StoreError> {
-        self.readers.read(move |connection| orders::order(connection, account, order)).await
+    async fn order_start(&self, account: AccountId, order: OrderId, most: usize) -> Result<Option<Order>, StoreError> {
+        self.readers.read(move |connection| orders::order_start(connection, account, order, most)).await
     }
 
     async fn account_of_order(&self, order: OrderId) -> Result<Option<AccountId>, StoreError> {

@@ -42,14 +42,19 @@ pub(super) fn order_summary(
     Ok(found)
 }
 
-/// An order of an account.
-pub(super) fn order(connection: &Connection, account: AccountId, id: OrderId) -> Result<Option<Order>, StoreError> {
+/// An order of an account, with up to `most` of its gifts.
+pub(super) fn order_start(
+    connection: &Connection,
+    account: AccountId,
+    id: OrderId,
+    most: usize,
+) -> Result<Option<Order>, StoreError> {
     let Some(summary) = summary_of(connection, account, id)? else { return Ok(None) };
     let gifts = connection
         .prepare_cached(&format!(
-            "SELECT {GIFT} FROM gifts g WHERE account_id = ?1 AND order_id = ?2 ORDER BY position"
+            "SELECT {GIFT} FROM gifts g WHERE account_id = ?1 AND order_id = ?2 ORDER BY position LIMIT ?3"
         ))?
-        .query_map(params![account.0, Column(id.time)], gift)?
+        .query_map(params![account.0, Column(id.time), i64::try_from(most).unwrap_or(i64::MAX)], gift)?
         .collect::<Result<_, _>>()?;
     Ok(Some(Order { summary, gifts }))
 }

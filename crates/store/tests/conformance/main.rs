@@ -123,6 +123,7 @@ promises! {
         an_order_takes_its_cost_from_available_to_pending
         what_the_rules_let_pass_is_placed_at_the_stored_rate
         an_order_of_10000_recipients_is_placed_whole
+        an_orders_start_has_its_first_gifts
         orders_large_and_small_are_placed_together
         the_same_request_again_is_known_and_moves_nothing
         another_request_with_a_known_key_is_told_from_the_first

@@ -194,6 +194,17 @@ pub async fn an_order_of_10000_recipients_is_placed_whole(bed: Bed) {
     world.verify().await;
 }
 
+pub async fn an_orders_start_has_its_first_gifts(bed: Bed) {
+    let world = World::new(&bed).await;
+    let order = world.place(world.command("order", 5)).await;
+    let id = order.summary.order_id;
+    for (most, gifts) in [(0, 0), (2, 2), (5, 5), (10_000, 5)] {
+        let start = world.store.order_start(world.production, id, most).await.expect("an answer").expect("the order");
+        assert_eq!((&start.summary, &*start.gifts), (&order.summary, &order.gifts[..gifts]));
+    }
+    assert_eq!(world.store.order_start(world.sandbox, id, 2).await.expect("an answer"), None, "another account's");
+}
+
 pub async fn orders_large_and_small_are_placed_together(bed: Bed) {
     let world = World::new(&bed).await;
     let commands = [1, 3_000, 1, 1, 2_500, 1].iter().enumerate();

@@ -10,7 +10,7 @@ use giftd_store::Cancellation;
 
 use crate::api::caller::{Caller, OrdersCancel};
 use crate::api::error::ApiError;
-use crate::api::orders::get::order_answer;
+use crate::api::orders::get::{kept_order_answer, order_answer};
 use crate::api::orders::shape::OrderBody;
 use crate::api::path::PathPart;
 use crate::api::wire::Data;
@@ -45,7 +45,9 @@ pub async fn cancel_order(
             tracing::info!(order = %order_id, app = caller.app.client_id, "an order was canceled");
             order_answer(&giftd, &caller, StatusCode::OK, *order).await
         }
-        Cancellation::Already(order) => order_answer(&giftd, &caller, StatusCode::OK, *order).await,
+        Cancellation::Already => {
+            kept_order_answer(&giftd, &caller, order_id).await?.ok_or_else(ApiError::order_not_found)
+        }
         Cancellation::Refused(why) => Err(ApiError::order_not_cancelable(why.to_string())),
         Cancellation::Unknown => Err(ApiError::order_not_found()),
     }

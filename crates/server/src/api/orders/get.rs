@@ -38,11 +38,29 @@ pub async fn get_order(
     PathPart(order_id): PathPart,
 ) -> Result<Response, ApiError> {
     let order_id: OrderId = order_id.parse().map_err(|_| ApiError::order_not_found())?;
-    let order = giftd.store.order(caller.account_id(), order_id).await?.ok_or_else(ApiError::order_not_found)?;
-    order_answer(&giftd, &caller, StatusCode::OK, order).await
+    kept_order_answer(&giftd, &caller, order_id).await?.ok_or_else(ApiError::order_not_found)
 }
 
-/// The answer that is an order; a large one is written on a thread for blocking work.
+/// The answer that is an order of the caller's account as it is now, if there is one. A large one waits for room before
+/// more than its start is read.
+pub async fn kept_order_answer<S>(
+    giftd: &Arc<Giftd>,
+    caller: &Caller<S>,
+    order_id: OrderId,
+) -> Result<Option<Response>, ApiError> {
+    let account = caller.account_id();
+    let start = giftd.store.order_start(account, order_id, limits::RECIPIENTS_WRITTEN_INLINE).await?;
+    let Some(start) = start else { return Ok(None) };
+    if start.gifts.len() >= start.summary.recipient_count as usize {
+        return order_answer(giftd, caller, StatusCode::OK, start).await.map(Some);
+    }
+    drop(start);
+    let _room = giftd.large_orders.room(account).await?;
+    let Some(order) = giftd.store.order(account, order_id).await? else { return Ok(None) };
+    order_answer(giftd, caller, StatusCode::OK, order).await.map(Some)
+}
+
+/// The answer that is an order at hand; a large one is written on a thread for blocking work.
 pub async fn order_answer<S>(
     giftd: &Arc<Giftd>,
     caller: &Caller<S>,

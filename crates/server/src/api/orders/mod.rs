@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod events;
 pub mod get;
+pub mod large;
 pub mod list;
 pub mod place;
 pub mod resend;

@@ -30,7 +30,7 @@ use crate::api::caller::{Caller, OrdersWrite};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::fields::Fields;
 use crate::api::orders::TimingType;
-use crate::api::orders::get::order_answer;
+use crate::api::orders::get::{kept_order_answer, order_answer};
 use crate::api::orders::shape::OrderBody;
 use crate::api::wire::{Data, MoneyBody, TimingTypeName};
 use crate::state::Giftd;
@@ -219,9 +219,8 @@ async fn refused(
 
 /// The original answer, with the order as it is now.
 async fn replay(giftd: &Arc<Giftd>, caller: &Caller<OrdersWrite>, order_id: OrderId) -> Result<Response, ApiError> {
-    let order = giftd.store.order(caller.account_id(), order_id).await?;
-    let order = order.ok_or_else(|| ApiError::internal(format!("the key's order {order_id} doesn't exist")))?;
-    order_answer(giftd, caller, StatusCode::OK, order).await
+    let answer = kept_order_answer(giftd, caller, order_id).await?;
+    answer.ok_or_else(|| ApiError::internal(format!("the key's order {order_id} doesn't exist")))
 }
 
 /// The values of the key's header, as texts where they are.
