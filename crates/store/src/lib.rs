@@ -3,6 +3,7 @@
 //! only SQL is written twice. Each promise here has a test in `tests/conformance`, on both.
 
 mod answers;
+mod by_status;
 mod copy;
 mod migrations;
 mod postgres;

@@ -37,6 +37,11 @@ pub(crate) const ALL: &[Migration] = &[
         sqlite: include_str!("../migrations/0005_totals.sqlite.sql"),
         postgres: include_str!("../migrations/0005_totals.postgres.sql"),
     },
+    Migration {
+        number: 6,
+        sqlite: include_str!("../migrations/0006_counts_by_kind.sqlite.sql"),
+        postgres: include_str!("../migrations/0006_counts_by_kind.postgres.sql"),
+    },
 ];
 
 /// The number of the last step.

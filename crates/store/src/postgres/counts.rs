@@ -10,12 +10,13 @@ use giftd_domain::orders::OrderStatus;
 use super::batch::{Batch, parameters};
 use super::error::Failure;
 use super::rows::name;
+use crate::by_status::ByStatus;
 
 /// By how much counts change.
 #[derive(Default)]
 pub(super) struct Counts {
     totals: BTreeMap<(AccountId, Span, &'static str), i64>,
-    orders: BTreeMap<(AccountId, Span, i64, &'static str), i64>,
+    orders: BTreeMap<(AccountId, Span, i64), ByStatus>,
     entries: BTreeMap<(AccountId, Span, &'static str), i64>,
 }
 
@@ -30,10 +31,10 @@ impl Counts {
         to: OrderStatus,
     ) {
         for span in Span::all_of(order) {
-            for (status, n) in from.map(|from| (name(from), -1)).into_iter().chain([(name(to), 1)]) {
-                *self.totals.entry((account, span, status)).or_default() += n;
+            for (status, n) in from.map(|from| (from, -1)).into_iter().chain([(to, 1)]) {
+                *self.totals.entry((account, span, name(status))).or_default() += n;
                 if !span.is_day() {
-                    *self.orders.entry((account, span, kind, status)).or_default() += n;
+                    *self.orders.entry((account, span, kind)).or_default().of(status) += n;
                 }
             }
         }
@@ -60,15 +61,20 @@ impl Counts {
              WHERE (c.account_id, c.span, c.status) = (w.account_id, w.span, w.status)";
         add(batch, update, less).await?;
         let (less, more): (Vec<_>, Vec<_>) =
-            self.orders.into_iter().filter(|(_, n)| *n != 0).partition(|(_, n)| *n < 0);
-        let insert = "INSERT INTO order_counts AS c (account_id, span, kind_id, status, n)
-             SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::TEXT[], $5::BIGINT[])
-             ON CONFLICT (account_id, span, kind_id, status) DO UPDATE SET n = c.n + excluded.n";
+            self.orders.into_iter().filter(|(_, n)| !n.is_nothing()).partition(|(_, n)| n.lowers());
+        let insert =
+            "INSERT INTO order_counts AS c (account_id, span, kind_id, pending, in_progress, complete, canceled)
+             SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[],
+                $7::BIGINT[])
+             ON CONFLICT (account_id, span, kind_id) DO UPDATE SET pending = c.pending + excluded.pending,
+                in_progress = c.in_progress + excluded.in_progress, complete = c.complete + excluded.complete,
+                canceled = c.canceled + excluded.canceled";
         add_kinds(batch, insert, more).await?;
-        let update = "UPDATE order_counts c SET n = c.n + w.n
-             FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::TEXT[], $5::BIGINT[])
-                AS w (account_id, span, kind_id, status, n)
-             WHERE (c.account_id, c.span, c.kind_id, c.status) = (w.account_id, w.span, w.kind_id, w.status)";
+        let update = "UPDATE order_counts c SET pending = c.pending + w.pending, in_progress = c.in_progress + w.in_progress,
+                complete = c.complete + w.complete, canceled = c.canceled + w.canceled
+             FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[])
+                AS w (account_id, span, kind_id, pending, in_progress, complete, canceled)
+             WHERE (c.account_id, c.span, c.kind_id) = (w.account_id, w.span, w.kind_id)";
         add_kinds(batch, update, less).await?;
         let insert = "INSERT INTO ledger_counts AS c (account_id, span, type, n)
              SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::BIGINT[])
@@ -79,7 +85,7 @@ impl Counts {
 
 /// By account, span and a name, that of a status or a type.
 type Count = ((AccountId, Span, &'static str), i64);
-type KindCount = ((AccountId, Span, i64, &'static str), i64);
+type KindCount = ((AccountId, Span, i64), ByStatus);
 
 async fn add(batch: &mut Batch<'_>, sql: &str, counts: Vec<Count>) -> Result<(), Failure> {
     if counts.is_empty() {
@@ -100,13 +106,16 @@ async fn add_kinds(batch: &mut Batch<'_>, sql: &str, counts: Vec<KindCount>) -> 
         return Ok(());
     }
     let (mut accounts, mut spans, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut statuses, mut changes) = (Vec::new(), Vec::new());
-    for ((account, span, kind, status), n) in counts {
+    let (mut pending, mut in_progress) = (Vec::new(), Vec::new());
+    let (mut complete, mut canceled) = (Vec::new(), Vec::new());
+    for ((account, span, kind), n) in counts {
         accounts.push(account.0);
         spans.push(span.0);
         kinds.push(kind);
-        statuses.push(status);
-        changes.push(n);
+        pending.push(n.pending);
+        in_progress.push(n.in_progress);
+        complete.push(n.complete);
+        canceled.push(n.canceled);
     }
-    batch.add(sql, parameters![accounts, spans, kinds, statuses, changes]).await
+    batch.add(sql, parameters![accounts, spans, kinds, pending, in_progress, complete, canceled]).await
 }

@@ -13,6 +13,7 @@ use super::operation::Connection;
 use super::orders::{SUMMARY, order_by_key, summary};
 use super::rows::{Columns as _, Parameters, name, signed, time_id, uuid};
 use super::walk::{Counted, SliceColumns, direction};
+use crate::by_status::orders_in;
 
 /// What a filter comes to, once its words are looked up.
 struct Selection<'c> {
@@ -20,6 +21,8 @@ struct Selection<'c> {
     account: i64,
     days: Days,
     status: Option<&'static str>,
+    /// The orders in this state, or in any, in a row of `order_counts`.
+    orders: &'static str,
 }
 
 /// Orders that match, newest first.
@@ -32,7 +35,13 @@ pub(super) async fn orders_page(
     if let Some(key) = &filter.client_order_id {
         return page_of_one(connection, account, filter, key, page).await;
     }
-    let selection = Selection { connection, account: account.0, days: filter.days, status: filter.status.map(name) };
+    let selection = Selection {
+        connection,
+        account: account.0,
+        days: filter.days,
+        status: filter.status.map(name),
+        orders: orders_in(filter.status),
+    };
     let (ids, total) = match matching_kinds(connection, account, filter).await? {
         Kinds::All => selection.page(page).await?,
         Kinds::Some(kinds) => selection.page_of_kinds(&kinds, page).await?,
@@ -174,25 +183,28 @@ impl Selection<'_> {
 
     /// Orders of some kinds in a state, or in any.
     fn counts<'a>(&'a self, kinds: &'a SomeKinds) -> Counted<'a> {
-        let sql = "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
-                LATERAL (SELECT span, n FROM order_counts
-                    WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND n > 0
-                        AND ($4::TEXT IS NULL OR status = $4) AND get_bit($5::BYTEA, kind_id) = 1) c
-             GROUP BY c.span";
-        Counted { sql: sql.to_owned(), parameters: vec![&self.account, &self.status, &kinds.bits] }
+        let sql = format!(
+            "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
+                LATERAL (SELECT span, {} AS n FROM order_counts
+                    WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND get_bit($4::BYTEA, kind_id) = 1) c
+             GROUP BY c.span HAVING SUM(c.n) > 0",
+            self.orders
+        );
+        Counted { sql, parameters: vec![&self.account, &kinds.bits] }
     }
 
     /// Orders of some kinds, whenever they were placed: how many are in the wanted state, and in any.
     async fn total_of_kinds(&self, kinds: &SomeKinds) -> Result<(u64, u64), Failure> {
         let statement = self
             .connection
-            .prepare_cached(
-                "SELECT COALESCE(SUM(n) FILTER (WHERE $2::TEXT IS NULL OR status = $2), 0)::BIGINT AS matching,
-                    COALESCE(SUM(n), 0)::BIGINT AS of_kinds
-                 FROM order_counts WHERE account_id = $1 AND span = 0 AND get_bit($3::BYTEA, kind_id) = 1",
-            )
+            .prepare_cached(&format!(
+                "SELECT COALESCE(SUM({}), 0)::BIGINT AS matching, COALESCE(SUM({}), 0)::BIGINT AS of_kinds
+                 FROM order_counts WHERE account_id = $1 AND span = 0 AND get_bit($2::BYTEA, kind_id) = 1",
+                self.orders,
+                orders_in(None)
+            ))
             .await?;
-        let row = self.connection.query_one(&statement, &[&self.account, &self.status, &kinds.bits]).await?;
+        let row = self.connection.query_one(&statement, &[&self.account, &kinds.bits]).await?;
         Ok((row.count("matching")?, row.count("of_kinds")?))
     }
 

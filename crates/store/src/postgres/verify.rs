@@ -110,7 +110,10 @@ const COUNTS: [&str; 3] = [
         FROM days, LATERAL (VALUES (0::BIGINT), (day / 100)) AS s (span) GROUP BY 1, 2, 3, 4)
      SELECT format('account %s: %s orders of kind %s counted in span %s, there are %s', account_id, COALESCE(c.n, 0),
         kind_id, span, COALESCE(o.n, 0))
-     FROM (SELECT * FROM order_counts WHERE n <> 0) c FULL JOIN there o USING (account_id, span, kind_id, status)
+     FROM (SELECT account_id, span, kind_id, s.status, s.n FROM order_counts, LATERAL (VALUES ('PENDING', pending),
+            ('IN_PROGRESS', in_progress), ('COMPLETE', complete), ('CANCELED', canceled)) AS s (status, n)
+        WHERE s.n <> 0) c
+     FULL JOIN there o USING (account_id, span, kind_id, status)
      WHERE c.n IS DISTINCT FROM o.n",
     "WITH days AS MATERIALIZED (
         SELECT account_id, DAY AS day, status, COUNT(*) n FROM (SELECT *, order_id AS time FROM orders) o

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::ops::AddAssign;
 
 use giftd_domain::access::Environment;
 use giftd_domain::account::{Account, AccountClock, ClockMove};
@@ -18,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::error::broken;
 use super::rows::{Column, Named, instant, name};
 use crate::StoreError;
+use crate::by_status::ByStatus;
 
 /// Ids of order kinds that are committed; the rows never change.
 pub(super) type Kinds = HashMap<(AccountId, OrderKind), i64>;
@@ -40,7 +42,7 @@ pub(super) struct Group<'c> {
 struct Changes {
     accounts: HashMap<AccountId, Account>,
     order_totals: HashMap<(AccountId, Span, OrderStatus), i64>,
-    order_counts: HashMap<(AccountId, Span, i64, OrderStatus), i64>,
+    order_counts: HashMap<(AccountId, Span, i64), ByStatus>,
     ledger_counts: HashMap<(AccountId, Span, EntryType), i64>,
     kinds: Kinds,
 }
@@ -55,7 +57,7 @@ impl Changes {
     }
 }
 
-fn add<K: Eq + Hash>(counts: &mut HashMap<K, i64>, later: HashMap<K, i64>) {
+fn add<K: Eq + Hash, N: AddAssign + Default>(counts: &mut HashMap<K, N>, later: HashMap<K, N>) {
     for (key, n) in later {
         *counts.entry(key).or_default() += n;
     }
@@ -125,14 +127,27 @@ impl<'c> Group<'c> {
             };
             self.connection.prepare_cached(sql)?.execute(params![account.0, span.0, name(status), n])?;
         }
-        for ((account, span, kind, status), n) in done.order_counts.into_iter().filter(|(_, n)| *n != 0) {
-            let sql = if n < 0 {
-                "UPDATE order_counts SET n = n + ?5 WHERE account_id = ?1 AND span = ?2 AND kind_id = ?3 AND status = ?4"
+        for ((account, span, kind), n) in done.order_counts.into_iter().filter(|(_, n)| !n.is_nothing()) {
+            let sql = if n.lowers() {
+                "UPDATE order_counts SET pending = pending + ?4, in_progress = in_progress + ?5, complete = complete + ?6,
+                    canceled = canceled + ?7
+                 WHERE account_id = ?1 AND span = ?2 AND kind_id = ?3"
             } else {
-                "INSERT INTO order_counts (account_id, span, kind_id, status, n) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO UPDATE SET n = n + excluded.n"
+                "INSERT INTO order_counts (account_id, span, kind_id, pending, in_progress, complete, canceled)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT DO UPDATE SET pending = pending + excluded.pending, in_progress = in_progress + excluded.in_progress,
+                    complete = complete + excluded.complete, canceled = canceled + excluded.canceled"
             };
-            self.connection.prepare_cached(sql)?.execute(params![account.0, span.0, kind, name(status), n])?;
+            let ByStatus { pending, in_progress, complete, canceled } = n;
+            self.connection.prepare_cached(sql)?.execute(params![
+                account.0,
+                span.0,
+                kind,
+                pending,
+                in_progress,
+                complete,
+                canceled
+            ])?;
         }
         for ((account, span, entry_type), n) in done.ledger_counts {
             self.connection
@@ -213,7 +228,7 @@ impl<'c> Group<'c> {
             for (status, n) in from.map(|from| (from, -1)).into_iter().chain([(to, 1)]) {
                 *order_totals.entry((account, span, status)).or_default() += n;
                 if !span.is_day() {
-                    *order_counts.entry((account, span, kind, status)).or_default() += n;
+                    *order_counts.entry((account, span, kind)).or_default().of(status) += n;
                 }
             }
         }

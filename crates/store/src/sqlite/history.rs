@@ -13,6 +13,7 @@ use rusqlite::{Connection, params};
 use super::orders::{order_by_key, order_summary};
 use super::rows::{Column, Named, name, unsigned};
 use crate::StoreError;
+use crate::by_status::orders_in;
 
 /// What a filter comes to, once its words are looked up.
 struct Selection<'c> {
@@ -169,16 +170,17 @@ impl Selection<'_> {
 
     /// Orders of some kinds, whenever they were placed: how many are in the wanted state, and in any.
     fn total_of_kinds(&self, kinds: &KindSet) -> Result<(u64, u64), StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT kind_id, n, ?2 IS NULL OR status = ?2 FROM order_counts WHERE account_id = ?1 AND span = 0",
-        )?;
-        let mut rows = statement.query(params![self.account.0, self.status.map(name)])?;
-        let (mut matching, mut of_kinds) = (0, 0);
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT kind_id, {}, {} FROM order_counts WHERE account_id = ?1 AND span = 0",
+            orders_in(self.status),
+            orders_in(None)
+        ))?;
+        let mut rows = statement.query([self.account.0])?;
+        let (mut matching, mut of_kinds) = (0_u64, 0_u64);
         while let Some(row) = rows.next()? {
             if kinds.contains(row.get(0)?) {
-                let n: u64 = unsigned(row.get(1)?)?;
-                of_kinds += n;
-                matching += if row.get(2)? { n } else { 0 };
+                matching += unsigned::<u64>(row.get(1)?)?;
+                of_kinds += unsigned::<u64>(row.get(2)?)?;
             }
         }
         Ok((matching, of_kinds))
@@ -208,13 +210,11 @@ impl Selection<'_> {
 
     /// Orders of some kinds in each month of a range, newest first.
     fn months(&self, kinds: &KindSet, months: &RangeInclusive<Span>) -> Result<Vec<(Span, u64)>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT span, kind_id, n FROM order_counts
-             WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 AND n > 0 AND (?4 IS NULL OR status = ?4)
-             ORDER BY span DESC",
-        )?;
-        let mut rows =
-            statement.query(params![self.account.0, months.start().0, months.end().0, self.status.map(name)])?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT span, kind_id, {} FROM order_counts WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 ORDER BY span DESC",
+            orders_in(self.status)
+        ))?;
+        let mut rows = statement.query(params![self.account.0, months.start().0, months.end().0])?;
         let mut counts: Vec<(Span, u64)> = Vec::new();
         while let Some(row) = rows.next()? {
             if kinds.contains(row.get(1)?) {

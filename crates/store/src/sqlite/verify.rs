@@ -86,12 +86,13 @@ const PROOFS: [&str; 16] = [
                 COUNT(redemption_id) gone
             FROM codes GROUP BY 1, 2) c USING (product_id, face_value))
      WHERE (available, handed_out) <> (there, gone)",
-    "SELECT 'account ' || account_id || ': ' || COALESCE(c.n, 0) || ' orders counted in span ' || span || ', there are '
-        || COALESCE(o.n, 0)
-     FROM (SELECT account_id, span, kind_id, status, n FROM order_counts WHERE span = 0 AND n <> 0) c
-     FULL JOIN (SELECT account_id, 0 AS span, kind_id, status, COUNT(*) n FROM orders GROUP BY 1, 2, 3, 4) o
-        USING (account_id, span, kind_id, status)
-     WHERE c.n IS NOT o.n",
+    "SELECT 'account ' || account_id || ': orders of kind ' || kind_id || ' counted are not those that there are'
+     FROM (SELECT * FROM order_counts WHERE span = 0) c
+     FULL JOIN (SELECT account_id, kind_id, COUNT(*) FILTER (WHERE status = 'PENDING') p,
+            COUNT(*) FILTER (WHERE status = 'IN_PROGRESS') i, COUNT(*) FILTER (WHERE status = 'COMPLETE') c,
+            COUNT(*) FILTER (WHERE status = 'CANCELED') x
+        FROM orders GROUP BY 1, 2) o USING (account_id, kind_id)
+     WHERE (c.pending, c.in_progress, c.complete, c.canceled) IS NOT (o.p, o.i, o.c, o.x)",
     "SELECT 'account ' || account_id || ': ' || COALESCE(c.n, 0) || ' ' || type || ' entries counted, there are '
         || COALESCE(l.n, 0)
      FROM (SELECT account_id, type, n FROM ledger_counts WHERE span = 0 AND n <> 0) c
@@ -101,15 +102,19 @@ const PROOFS: [&str; 16] = [
 
 /// Counts by month and by day must add up to those of all time.
 const SPANS_AGREE: [&str; 4] = [
-    "SELECT 'account ' || account_id || ': orders of a kind counted by month and in all differ' FROM order_counts
-     GROUP BY account_id, kind_id, status
-     HAVING SUM(n) FILTER (WHERE span = 0) IS NOT SUM(n) FILTER (WHERE span > 0)",
-    "SELECT 'account ' || account_id || ': ' || COALESCE(t.n, 0) || ' orders counted in span ' || span || ', of all kinds '
-        || COALESCE(c.n, 0)
-     FROM (SELECT account_id, span, status, n FROM order_totals WHERE span <= 999912 AND n <> 0) t
-     FULL JOIN (SELECT account_id, span, status, SUM(n) n FROM order_counts GROUP BY 1, 2, 3 HAVING SUM(n) <> 0) c
-        USING (account_id, span, status)
-     WHERE t.n IS NOT c.n",
+    "SELECT 'account ' || account_id || ': orders of kind ' || kind_id || ' counted by month and in all differ'
+     FROM (SELECT * FROM order_counts WHERE span = 0) a
+     FULL JOIN (SELECT account_id, kind_id, SUM(pending) p, SUM(in_progress) i, SUM(complete) c, SUM(canceled) x
+        FROM order_counts WHERE span > 0 GROUP BY 1, 2) m USING (account_id, kind_id)
+     WHERE (a.pending, a.in_progress, a.complete, a.canceled) IS NOT (m.p, m.i, m.c, m.x)",
+    "SELECT 'account ' || account_id || ': orders counted in span ' || span || ' and those of all kinds together differ'
+     FROM (SELECT account_id, span, TOTAL(n) FILTER (WHERE status = 'PENDING') p,
+            TOTAL(n) FILTER (WHERE status = 'IN_PROGRESS') i, TOTAL(n) FILTER (WHERE status = 'COMPLETE') c,
+            TOTAL(n) FILTER (WHERE status = 'CANCELED') x
+        FROM order_totals WHERE span <= 999912 GROUP BY 1, 2) t
+     FULL JOIN (SELECT account_id, span, SUM(pending) p, SUM(in_progress) i, SUM(complete) c, SUM(canceled) x
+        FROM order_counts GROUP BY 1, 2) k USING (account_id, span)
+     WHERE (t.p, t.i, t.c, t.x) IS NOT (k.p, k.i, k.c, k.x)",
     "SELECT 'account ' || account_id || ': orders counted by day, by month and in all differ' FROM order_totals
      GROUP BY account_id, status
      HAVING SUM(n) FILTER (WHERE span = 0) IS NOT SUM(n) FILTER (WHERE span BETWEEN 1 AND 999912)

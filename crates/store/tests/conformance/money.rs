@@ -1,7 +1,7 @@
 //! An operator's entries, the ledger's pages, and whether the books are told to be wrong when they are.
 
 use giftd_domain::gifts::redemption::{NewCode, RedemptionId, Supplied};
-use giftd_domain::history::Days;
+use giftd_domain::history::{Days, OrderFilter};
 use giftd_domain::ids::{AccountId, OrderId};
 use giftd_domain::ledger::{Entry, EntryType, Postings};
 use giftd_domain::orders::OrderStatus;
@@ -9,7 +9,7 @@ use giftd_domain::orders::place::PlaceOrder;
 use giftd_store::{OperatorEntry, OperatorOutcome, Work};
 use jiff::SignedDuration;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Database};
 use crate::world::{
     A_MONTH, Dice, World, after, at_once, choosing, code, costing, days_before, entropy, failed, gift_key, instant,
     now, redeeming, resending, retry, scheduled, sent,
@@ -324,8 +324,8 @@ pub async fn planted_differences_in_counts_are_found(bed: Bed) {
     for plant in [
         (
             "an order counted twice",
-            "UPDATE order_counts SET n = n + 1 WHERE span = 0 AND status = 'COMPLETE'",
-            "UPDATE order_counts SET n = n - 1 WHERE span = 0 AND status = 'COMPLETE'",
+            "UPDATE order_counts SET complete = complete + 1 WHERE span = 0 AND complete > 0",
+            "UPDATE order_counts SET complete = complete - 1 WHERE span = 0 AND complete > 0",
         ),
         (
             "an order's day counted twice",
@@ -334,9 +334,9 @@ pub async fn planted_differences_in_counts_are_found(bed: Bed) {
         ),
         (
             "an order's month counted twice, of its kind and of all",
-            "UPDATE order_counts SET n = n + 1 WHERE span = 202611 AND status = 'COMPLETE';
+            "UPDATE order_counts SET complete = complete + 1 WHERE span = 202611 AND complete > 0;
              UPDATE order_totals SET n = n + 1 WHERE span = 202611 AND status = 'COMPLETE'",
-            "UPDATE order_counts SET n = n - 1 WHERE span = 202611 AND status = 'COMPLETE';
+            "UPDATE order_counts SET complete = complete - 1 WHERE span = 202611 AND complete > 0;
              UPDATE order_totals SET n = n - 1 WHERE span = 202611 AND status = 'COMPLETE'",
         ),
         (
@@ -346,7 +346,7 @@ pub async fn planted_differences_in_counts_are_found(bed: Bed) {
         ),
         (
             "an order's month not counted",
-            "UPDATE order_counts SET account_id = account_id + 1000 WHERE span = 202611 AND status = 'COMPLETE'",
+            "UPDATE order_counts SET account_id = account_id + 1000 WHERE span = 202611 AND complete > 0",
             "UPDATE order_counts SET account_id = account_id - 1000 WHERE account_id > 1000",
         ),
         (
@@ -398,6 +398,43 @@ async fn lively(bed: &Bed) -> World {
     world.store.take_code("20001", 1_000, RedemptionId(1), now()).await.expect("an answer").expect("a code");
     world.verify().await;
     world
+}
+
+/// What the migrations 5 and 6 replaced: a row for each state, and days by kind. Here all of a day have one kind.
+const COUNTS_OF_MIGRATION_4: &str = "
+    CREATE TABLE counts_then (account_id BIGINT NOT NULL, span BIGINT NOT NULL, kind_id BIGINT NOT NULL,
+        status TEXT NOT NULL, n BIGINT NOT NULL CHECK (n >= 0),
+        CONSTRAINT counts_then_pkey PRIMARY KEY (account_id, span, kind_id, status));
+    INSERT INTO counts_then SELECT account_id, span, kind_id, 'PENDING', pending FROM order_counts WHERE pending > 0;
+    INSERT INTO counts_then SELECT account_id, span, kind_id, 'IN_PROGRESS', in_progress FROM order_counts WHERE in_progress > 0;
+    INSERT INTO counts_then SELECT account_id, span, kind_id, 'COMPLETE', complete FROM order_counts WHERE complete > 0;
+    INSERT INTO counts_then SELECT account_id, span, 1, status, n FROM order_totals WHERE span > 999912;
+    DROP TABLE order_totals;
+    DROP TABLE order_counts;
+    ALTER TABLE counts_then RENAME TO order_counts;
+    DELETE FROM schema_migrations WHERE number > 4;";
+
+pub async fn counts_of_an_older_schema_are_counted_anew(bed: Bed) {
+    let world = busy(&bed).await;
+    let complete = OrderFilter { status: Some(OrderStatus::Complete), ..OrderFilter::default() };
+    let named = OrderFilter { keyword: Some("a".to_owned()), ..OrderFilter::default() };
+    let pages = async |world: &World| {
+        let page = async |filter| world.orders_of(world.production, filter, 1, 20).await;
+        [page(&complete).await, page(&named).await]
+    };
+    let before = pages(&world).await;
+    assert!(before.iter().all(|page| page.total > 0));
+    let World { organization, production, sandbox, store } = world;
+    drop(store);
+    bed.execute(COUNTS_OF_MIGRATION_4).await;
+    if bed.database == Database::Postgres {
+        bed.execute("ALTER TABLE order_counts RENAME CONSTRAINT counts_then_pkey TO order_counts_pkey").await;
+    }
+    let world = World { organization, production, sandbox, store: bed.open().await };
+    world.verify().await;
+    assert_eq!(pages(&world).await, before);
+    world.place(world.command("another", 1)).await;
+    world.verify().await;
 }
 
 pub async fn planted_differences_in_refunds_and_redemptions_are_found(bed: Bed) {
