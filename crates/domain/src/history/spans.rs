@@ -87,8 +87,10 @@ fn date_of(day: Span) -> Date {
     date.unwrap_or(Date::MIN)
 }
 
+/// Midnight in UTC. Instants end within the first and the last day that a date can have: there, the instant that is nearest.
 fn midnight(date: Date) -> Timestamp {
-    TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).unwrap_or(Timestamp::MIN)
+    let nearest = if date.year() < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).unwrap_or(nearest)
 }
 
 /// Days of UTC, both inclusive; open where none.
@@ -189,6 +191,16 @@ mod tests {
         assert_eq!(days("0001-01-02", "1970-02-28").spans(), [Span(197001)..=Span(197002)]);
         let (first, end) = days("0020-11-03", "0020-11-20").ids();
         assert_eq!((first, end), (TimeId::from_bits(0), TimeId::from_bits(0)), "no id is of them");
+    }
+
+    #[test]
+    fn the_last_day_that_a_date_can_have_is_after_all_rows() {
+        let first_at = |instant: &str| TimeId::first_at(instant.parse().expect("an instant"));
+        let (first, end) = days("2026-11-22", "9999-12-31").ids();
+        assert_eq!(first, first_at("2026-11-22T00:00:00Z"));
+        assert!(end > first_at("9999-12-30T22:00:00Z"), "{end}");
+        let (first, end) = days("9999-12-31", "9999-12-31").ids();
+        assert!(first_at("9999-12-30T22:00:00Z") <= first && first <= end, "{first} {end}");
     }
 
     #[test]
