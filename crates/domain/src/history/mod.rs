@@ -11,5 +11,5 @@ mod pages;
 mod spans;
 
 pub use filter::{KindSet, OrderFilter, OrderKind};
-pub use pages::{Page, PageRequest, Slice, Way, parts, slices};
+pub use pages::{Page, PageRequest, Slice, Way, counted_up_to, parts, slices};
 pub use spans::{Days, IdRange, Span};

@@ -22,6 +22,11 @@ impl PageRequest {
     pub fn pages(self, total: u64) -> u64 {
         total.div_ceil(u64::from(self.page_size.max(1)))
     }
+
+    /// The page as rows of one part that holds all `total` of them. None where it is past the last.
+    pub fn slice(self, ids: IdRange, total: u64) -> Option<Slice> {
+        slices(&[(ids, total)], self.offset(), u64::from(self.page_size)).first().copied()
+    }
 }
 
 /// A page of rows, and how many there are in all.
@@ -45,6 +50,13 @@ pub struct Slice {
     /// Whether to walk from the part's newest row; from its oldest where that end is nearer, the rows
     /// then being in reverse.
     pub newest_first: bool,
+}
+
+impl Slice {
+    /// Matching rows from where the walk begins to the last that is taken.
+    pub fn end(&self) -> u64 {
+        self.skip.saturating_add(self.take)
+    }
 }
 
 /// The parts of `counts` (newest first) that hold rows `offset` up to `offset + size`: each with the
@@ -81,6 +93,19 @@ pub fn slices(counts: &[(IdRange, u64)], offset: u64, size: u64) -> Vec<Slice> {
         .collect()
 }
 
+/// The parts of a history of `total` rows, newest first, of which only those from the end where `page` begins were
+/// `counted` until they held it, in that direction. What is newer than the counted ones is one part; what is older
+/// makes no difference.
+pub fn counted_up_to(page: &Slice, total: u64, mut counted: Vec<(IdRange, u64)>) -> Vec<(IdRange, u64)> {
+    if !page.newest_first {
+        let known = counted.iter().fold(0, |sum: u64, (_, n)| sum.saturating_add(*n));
+        let newest = counted.last().map_or(page.ids.0, |(ids, _)| ids.1);
+        counted.push(((newest, page.ids.1), total.saturating_sub(known)));
+        counted.reverse();
+    }
+    counted
+}
+
 /// How a page of orders of some kinds is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -88,23 +113,20 @@ pub enum Way {
     Gather,
     /// By passing over orders of all kinds from the nearer end, in the hope that matching ones are everywhere:
     /// up to [`limits::HISTORY_PASSED`], and by the counts if that isn't enough.
-    Pass(Slice),
+    Pass,
     /// By the counts of the months.
     Count,
 }
 
 impl Way {
-    /// The way that reads least to rows `offset` up to `offset + size` of `matching` orders: they are among
-    /// `all` with these `ids`, and `of_kinds` have their kinds, whatever their status and day.
-    pub fn of(ids: IdRange, all: u64, of_kinds: u64, matching: u64, page: PageRequest) -> Self {
-        let size = u64::from(page.page_size);
-        let Some(&slice) = slices(&[(ids, matching)], page.offset(), size).first() else { return Self::Gather };
-        let wanted = slice.skip.saturating_add(slice.take);
-        let passed = wanted.saturating_mul(all).checked_div(matching).unwrap_or(0);
+    /// The way that reads least to a page of `matching` orders: they are among `all` in the page's part, and
+    /// `of_kinds` have their kinds, whatever their status and day.
+    pub fn of(page: &Slice, all: u64, of_kinds: u64, matching: u64) -> Self {
+        let passed = page.end().saturating_mul(all).checked_div(matching).unwrap_or(0);
         if of_kinds <= limits::HISTORY_GATHERED.min(passed) {
             Self::Gather
         } else if passed <= limits::HISTORY_PASSED / 2 {
-            Self::Pass(slice)
+            Self::Pass
         } else {
             Self::Count
         }
@@ -144,20 +166,19 @@ mod tests {
 
     #[test]
     fn the_way_to_a_page_is_the_one_that_reads_least() {
-        let ids = Span::ALL.ids();
-        let way =
-            |all, of_kinds, matching, page| Way::of(ids, all, of_kinds, matching, PageRequest { page, page_size: 20 });
-        let pass = |skip, newest_first| Way::Pass(Slice { ids, skip, take: 20, newest_first });
+        let way = |all, of_kinds, matching, page| {
+            let page = PageRequest { page, page_size: 20 }.slice(Span::ALL.ids(), matching).expect("a page");
+            (Way::of(&page, all, of_kinds, matching), page.skip, page.newest_first)
+        };
         // Half of a million match.
-        assert_eq!(way(1_000_000, 500_000, 500_000, 1), pass(0, true));
-        assert_eq!(way(1_000_000, 500_000, 500_000, 25_000), pass(0, false));
-        assert_eq!(way(1_000_000, 500_000, 500_000, 12_500), Way::Count);
+        assert_eq!(way(1_000_000, 500_000, 500_000, 1), (Way::Pass, 0, true));
+        assert_eq!(way(1_000_000, 500_000, 500_000, 25_000), (Way::Pass, 0, false));
+        assert_eq!(way(1_000_000, 500_000, 500_000, 12_500), (Way::Count, 249_980, true));
         // 25 of a million; and 25 whose kinds have many more, in another state.
-        assert_eq!(way(1_000_000, 25, 25, 1), Way::Gather);
-        assert_eq!(way(1_000_000, 500_000, 25, 1), Way::Count);
+        assert_eq!(way(1_000_000, 25, 25, 1), (Way::Gather, 0, true));
+        assert_eq!(way(1_000_000, 500_000, 25, 1), (Way::Count, 0, true));
         // Few in all.
-        assert_eq!(way(30, 500_000, 25, 1), pass(0, true));
-        assert_eq!(way(0, 0, 0, 1), Way::Gather);
+        assert_eq!(way(30, 500_000, 25, 1), (Way::Pass, 0, true));
     }
 
     proptest::proptest! {
@@ -185,6 +206,33 @@ mod tests {
                 found.append(&mut part);
             }
             proptest::prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn counts_up_to_the_page_tell_the_same_slices(
+            sizes in proptest::collection::vec(0_u64..40, 0..12),
+            page in 1_u32..12,
+            page_size in 1_u32..=100,
+        ) {
+            let page = PageRequest { page, page_size };
+            let days: Vec<(IdRange, u64)> = (1..=30).rev().map(day).zip(sizes).collect();
+            let total = days.iter().map(|(_, count)| count).sum();
+            let expected = slices(&days, page.offset(), page_size.into());
+            let Some(slice) = page.slice(Span::ALL.ids(), total) else {
+                proptest::prop_assert_eq!(expected, []);
+                return Ok(());
+            };
+            let mut counted = Vec::new();
+            let mut enough = slice.end();
+            let (mut newest_first, mut oldest_first) = (days.iter(), days.iter().rev());
+            while enough > 0 {
+                let next = if slice.newest_first { newest_first.next() } else { oldest_first.next() };
+                let &(day, count) = next.expect("all days hold the page");
+                counted.push((day, count));
+                enough = enough.saturating_sub(count);
+            }
+            let counted = counted_up_to(&slice, total, counted);
+            proptest::prop_assert_eq!(slices(&counted, page.offset(), page_size.into()), expected);
         }
     }
 }

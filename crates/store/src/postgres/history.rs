@@ -1,7 +1,7 @@
 //! Listing orders without reading the history: see `giftd_domain::history`. Inside a snapshot.
 
 use giftd_domain::history::{
-    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, slices,
+    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, counted_up_to, slices,
 };
 use giftd_domain::ids::{AccountId, TimeId};
 use giftd_domain::limits;
@@ -151,14 +151,12 @@ impl Selection<'_> {
             let total = counted.iter().map(|(_, n)| n).sum();
             (Some(counted), total)
         };
-        if page.offset() >= total {
-            return Ok((Vec::new(), total));
-        }
-        let way = Way::of(self.days.ids(), all, of_kinds, total, page);
+        let Some(slice) = page.slice(self.days.ids(), total) else { return Ok((Vec::new(), total)) };
+        let way = Way::of(&slice, all, of_kinds, total);
         if way == Way::Gather {
             return Ok((self.gather(kinds, page).await?, total));
         }
-        if let Way::Pass(slice) = way {
+        if way == Way::Pass {
             let found = self.walk(&[slice], Some(kinds), Some(limits::HISTORY_PASSED)).await?;
             if found.len() as u64 == slice.take {
                 return Ok((found, total));
@@ -166,7 +164,7 @@ impl Selection<'_> {
         }
         let counted = match counted {
             Some(counted) => counted,
-            None => self.counted(kinds, all).await?,
+            None => counted_up_to(&slice, total, self.months(kinds, &slice).await?),
         };
         let slices = slices(&counted, page.offset(), u64::from(page.page_size));
         Ok((self.walk(&slices, Some(kinds), None).await?, total))
@@ -219,6 +217,31 @@ impl Selection<'_> {
         let months = self.counts(kinds).newest_first(self.connection, &months).await?;
         counted.extend(months.into_iter().map(|(month, n)| (month.ids(), n)));
         counted.sort_unstable_by_key(|(ids, _)| std::cmp::Reverse(*ids));
+        Ok(counted)
+    }
+
+    /// The months of the history with the orders of some kinds in each, from the end where `page` begins until they hold
+    /// it. Each question takes a round trip, so it is for twice as many months as the one before.
+    async fn months(&self, kinds: &SomeKinds, page: &Slice) -> Result<Vec<(IdRange, u64)>, Failure> {
+        let mut months = self.totals(&None).newest_first(self.connection, &[Span::MONTHS]).await?;
+        if !page.newest_first {
+            months.reverse();
+        }
+        let mut months = months.into_iter().map(|(month, _)| month..=month);
+        let (mut counted, mut sum, mut at_once) = (Vec::new(), 0, 1);
+        while sum < page.end() {
+            let asked: Vec<_> = months.by_ref().take(at_once).collect();
+            if asked.is_empty() {
+                break;
+            }
+            let mut found = self.counts(kinds).newest_first(self.connection, &asked).await?;
+            if !page.newest_first {
+                found.reverse();
+            }
+            sum += found.iter().map(|(_, n)| n).sum::<u64>();
+            counted.extend(found.into_iter().map(|(month, n)| (month.ids(), n)));
+            at_once *= 2;
+        }
         Ok(counted)
     }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use giftd_domain::history::{
-    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, parts, slices,
+    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, counted_up_to, parts, slices,
 };
 use giftd_domain::ids::{AccountId, TimeId};
 use giftd_domain::limits;
@@ -132,20 +132,21 @@ impl Selection<'_> {
             let total = counted.iter().map(|(_, n)| n).sum();
             (Some(counted), total)
         };
-        if page.offset() >= total {
-            return Ok((Vec::new(), total));
-        }
-        let way = Way::of(self.days.ids(), all, of_kinds, total, page);
+        let Some(slice) = page.slice(self.days.ids(), total) else { return Ok((Vec::new(), total)) };
+        let way = Way::of(&slice, all, of_kinds, total);
         if way == Way::Gather {
             return Ok((self.gather(kinds, page)?, total));
         }
-        if let Way::Pass(slice) = way {
+        if way == Way::Pass {
             let found = self.pass(&slice, Some(kinds), limits::HISTORY_PASSED)?;
             if found.len() as u64 == slice.take {
                 return Ok((found, total));
             }
         }
-        let counted = counted.map_or_else(|| self.counted(kinds, all), Ok)?;
+        let counted = match counted {
+            Some(counted) => counted,
+            None => counted_up_to(&slice, total, self.months(kinds, &Span::MONTHS, &slice)?),
+        };
         Ok((self.walk(&slices(&counted, page.offset(), u64::from(page.page_size)), Some(kinds))?, total))
     }
 
@@ -189,10 +190,10 @@ impl Selection<'_> {
     /// The parts of the wanted days, newest first, with the orders of some kinds in each: months by their counts,
     /// and what is left of the first and the last by reading it. Days of which `all` is little are read at once.
     fn counted(&self, kinds: &KindSet, all: u64) -> Result<Vec<(IdRange, u64)>, StoreError> {
+        // All are passed over, none is taken.
+        let whole = |ids| Slice { ids, skip: u64::MAX, take: 0, newest_first: true };
         let read = |ids: IdRange| -> Result<_, StoreError> {
-            // All are passed over, none is taken.
-            let slice = Slice { ids, skip: u64::MAX, take: 0, newest_first: true };
-            Ok((ids, self.passing(&slice, Some(kinds), u64::MAX, |_| ())?))
+            Ok((ids, self.passing(&whole(ids), Some(kinds), u64::MAX, |_| ())?))
         };
         if all <= limits::HISTORY_PASSED {
             return Ok(vec![read(self.days.ids())?]);
@@ -202,30 +203,44 @@ impl Selection<'_> {
             if spans.start().is_day() {
                 counted.push(read(Span::ids_of(&spans))?);
             } else {
-                counted.extend(self.months(kinds, &spans)?.into_iter().map(|(month, n)| (month.ids(), n)));
+                counted.extend(self.months(kinds, &spans, &whole(self.days.ids()))?);
             }
         }
         Ok(counted)
     }
 
-    /// Orders of some kinds in each month of a range, newest first.
-    fn months(&self, kinds: &KindSet, months: &RangeInclusive<Span>) -> Result<Vec<(Span, u64)>, StoreError> {
+    /// The months of a range with the orders of some kinds in each, from the end where `page` begins until they hold it.
+    fn months(
+        &self,
+        kinds: &KindSet,
+        months: &RangeInclusive<Span>,
+        page: &Slice,
+    ) -> Result<Vec<(IdRange, u64)>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT span, kind_id, {} FROM order_counts WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 ORDER BY span DESC",
-            orders_in(self.status)
+            "SELECT span, kind_id, {} FROM order_counts WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 ORDER BY span {}",
+            orders_in(self.status),
+            direction(page)
         ))?;
         let mut rows = statement.query(params![self.account.0, months.start().0, months.end().0])?;
         let mut counts: Vec<(Span, u64)> = Vec::new();
+        let mut sum: u64 = 0;
         while let Some(row) = rows.next()? {
+            let span = Span(row.get(0)?);
+            if counts.last().is_none_or(|(last, _)| *last != span) {
+                if sum >= page.end() {
+                    break;
+                }
+                counts.push((span, 0));
+            }
             if kinds.contains(row.get(1)?) {
-                let (span, n) = (Span(row.get(0)?), unsigned(row.get(2)?)?);
-                match counts.last_mut() {
-                    Some((last, sum)) if *last == span => *sum += n,
-                    _ => counts.push((span, n)),
+                let n: u64 = unsigned(row.get(2)?)?;
+                sum += n;
+                if let Some((_, of_month)) = counts.last_mut() {
+                    *of_month += n;
                 }
             }
         }
-        Ok(counts)
+        Ok(counts.into_iter().map(|(month, n)| (month.ids(), n)).collect())
     }
 
     /// A page's ids, from all orders of some kinds.
@@ -275,7 +290,7 @@ impl Selection<'_> {
         mut found: impl FnMut(TimeId),
     ) -> Result<u64, StoreError> {
         let (first, end) = slice.ids;
-        let direction = if slice.newest_first { "DESC" } else { "ASC" };
+        let direction = direction(slice);
         let (index, columns, condition) = match self.status {
             None => ("orders_by_time", "1", "?4 IS NULL"),
             Some(OrderStatus::Complete) => ("orders_by_time", "status = ?4", "1"),
@@ -301,6 +316,11 @@ impl Selection<'_> {
         }
         Ok(matching)
     }
+}
+
+/// How the rows of a slice are walked.
+fn direction(slice: &Slice) -> &'static str {
+    if slice.newest_first { "DESC" } else { "ASC" }
 }
 
 /// The slices of days that hold rows `offset` up to `offset + size`: by months first, then by days.
