@@ -1,6 +1,9 @@
 -- Orders are counted by day without regard to their kind: with thousands of kinds a day had nearly as many counts as orders.
 -- A count changes much more often than it is made: with room on its page it can be changed there, without its index.
 
+-- What a node that isn't upgraded yet places meanwhile would be in one of the two tables and not in the other.
+LOCK TABLE order_counts IN ACCESS EXCLUSIVE MODE;
+
 -- How many orders in a state an account has in a span: 0 all time, yyyymm a month, yyyymmdd a UTC day.
 CREATE TABLE order_totals (
     account_id BIGINT NOT NULL,

@@ -47,12 +47,15 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 /// A new database is its owner's alone, as the files beside it then are: it holds people's addresses.
 /// One that is there is not opened: closing it would end the locks that this process has on it.
 fn make_private(path: &Path) -> Result<(), StoreError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(StoreError::Unavailable(format!("{}: {error}", path.display()).into()))
-        }
-        _ => Ok(()),
-    }
+    let mut private = OpenOptions::new();
+    private.write(true).mode(0o600);
+    let made = match private.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.exists() => return Ok(()),
+        // A link to where nothing is yet.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => private.create(true).truncate(false).open(path),
+        made => made,
+    };
+    made.map(drop).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display()).into()))
 }
 
 /// A new database's log is not waited for, whatever the busy timeout: of two that turn it on at once, each would wait

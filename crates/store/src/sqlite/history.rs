@@ -145,7 +145,7 @@ impl Selection<'_> {
         }
         let counted = match counted {
             Some(counted) => counted,
-            None => counted_up_to(&slice, total, self.months(kinds, &Span::MONTHS, &slice)?),
+            None => counted_up_to(&slice, total, self.months(kinds, &Span::MONTHS, slice.newest_first, slice.end())?),
         };
         Ok((self.walk(&slices(&counted, page.offset(), u64::from(page.page_size)), Some(kinds))?, total))
     }
@@ -190,10 +190,10 @@ impl Selection<'_> {
     /// The parts of the wanted days, newest first, with the orders of some kinds in each: months by their counts,
     /// and what is left of the first and the last by reading it. Days of which `all` is little are read at once.
     fn counted(&self, kinds: &KindSet, all: u64) -> Result<Vec<(IdRange, u64)>, StoreError> {
-        // All are passed over, none is taken.
-        let whole = |ids| Slice { ids, skip: u64::MAX, take: 0, newest_first: true };
         let read = |ids: IdRange| -> Result<_, StoreError> {
-            Ok((ids, self.passing(&whole(ids), Some(kinds), u64::MAX, |_| ())?))
+            // All are passed over, none is taken.
+            let slice = Slice { ids, skip: u64::MAX, take: 0, newest_first: true };
+            Ok((ids, self.passing(&slice, Some(kinds), u64::MAX, |_| ())?))
         };
         if all <= limits::HISTORY_PASSED {
             return Ok(vec![read(self.days.ids())?]);
@@ -203,44 +203,42 @@ impl Selection<'_> {
             if spans.start().is_day() {
                 counted.push(read(Span::ids_of(&spans))?);
             } else {
-                counted.extend(self.months(kinds, &spans, &whole(self.days.ids()))?);
+                counted.extend(self.months(kinds, &spans, true, u64::MAX)?);
             }
         }
         Ok(counted)
     }
 
-    /// The months of a range with the orders of some kinds in each, from the end where `page` begins until they hold it.
+    /// The months of a range with the orders of some kinds in each, from one end until there are `enough`.
     fn months(
         &self,
         kinds: &KindSet,
         months: &RangeInclusive<Span>,
-        page: &Slice,
+        newest_first: bool,
+        enough: u64,
     ) -> Result<Vec<(IdRange, u64)>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT span, kind_id, {} FROM order_counts WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 ORDER BY span {}",
             orders_in(self.status),
-            direction(page)
+            direction(newest_first)
         ))?;
         let mut rows = statement.query(params![self.account.0, months.start().0, months.end().0])?;
         let mut counts: Vec<(Span, u64)> = Vec::new();
         let mut sum: u64 = 0;
         while let Some(row) = rows.next()? {
-            let span = Span(row.get(0)?);
+            let (span, kind, n) = (Span(row.get(0)?), row.get(1)?, unsigned::<u64>(row.get(2)?)?);
             if counts.last().is_none_or(|(last, _)| *last != span) {
-                if sum >= page.end() {
+                if sum >= enough {
                     break;
                 }
                 counts.push((span, 0));
             }
-            if kinds.contains(row.get(1)?) {
-                let n: u64 = unsigned(row.get(2)?)?;
+            if let Some((_, of_month)) = counts.last_mut().filter(|_| kinds.contains(kind)) {
+                *of_month += n;
                 sum += n;
-                if let Some((_, of_month)) = counts.last_mut() {
-                    *of_month += n;
-                }
             }
         }
-        Ok(counts.into_iter().map(|(month, n)| (month.ids(), n)).collect())
+        Ok(counts.into_iter().filter(|(_, n)| *n > 0).map(|(month, n)| (month.ids(), n)).collect())
     }
 
     /// A page's ids, from all orders of some kinds.
@@ -290,7 +288,7 @@ impl Selection<'_> {
         mut found: impl FnMut(TimeId),
     ) -> Result<u64, StoreError> {
         let (first, end) = slice.ids;
-        let direction = direction(slice);
+        let direction = direction(slice.newest_first);
         let (index, columns, condition) = match self.status {
             None => ("orders_by_time", "1", "?4 IS NULL"),
             Some(OrderStatus::Complete) => ("orders_by_time", "status = ?4", "1"),
@@ -318,9 +316,9 @@ impl Selection<'_> {
     }
 }
 
-/// How the rows of a slice are walked.
-fn direction(slice: &Slice) -> &'static str {
-    if slice.newest_first { "DESC" } else { "ASC" }
+/// How rows are walked.
+fn direction(newest_first: bool) -> &'static str {
+    if newest_first { "DESC" } else { "ASC" }
 }
 
 /// The slices of days that hold rows `offset` up to `offset + size`: by months first, then by days.

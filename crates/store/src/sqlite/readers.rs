@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
+use giftd_domain::limits;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::connection::open_reader;
 use crate::StoreError;
 
-/// Threads that read.
-const READERS: usize = 4;
+/// Threads that read: one is left for others while large orders are read.
+const READERS: usize = limits::LARGE_ORDERS_READ + 1;
 
 type Question = Box<dyn FnOnce(&Connection) + Send>;
 

@@ -212,37 +212,36 @@ pub async fn the_pages_of_a_filter_hold_each_order_once(bed: Bed) {
 
 pub async fn days_are_inclusive_and_in_utc(bed: Bed) {
     let world = World::new(&bed).await;
-    let day_of_another_kind = instant("2026-09-01T00:00:00Z");
-    let another_kind =
-        PlaceOrder { card_type: CardType::ChoiceCard, now: day_of_another_kind, ..world.command("f", 1) };
-    world.place(another_kind).await;
     let mut ids = Vec::new();
-    for (key, at) in [
-        ("a", "2026-10-30T23:59:59.999Z"),
-        ("b", "2026-10-31T00:00:00Z"),
-        ("c", "2026-10-31T23:59:59.999Z"),
-        ("d", "2026-11-01T00:00:00Z"),
-        ("e", "2027-01-01T00:00:00Z"),
+    for (key, at, card_type) in [
+        ("another kind", "2026-09-01T00:00:00Z", CardType::ChoiceCard),
+        ("a", "2026-10-30T23:59:59.999Z", CardType::BrandedCard),
+        ("b", "2026-10-31T00:00:00Z", CardType::BrandedCard),
+        ("c", "2026-10-31T23:59:59.999Z", CardType::BrandedCard),
+        ("d", "2026-11-01T00:00:00Z", CardType::BrandedCard),
+        ("e", "2027-01-01T00:00:00Z", CardType::BrandedCard),
     ] {
-        ids.push(world.place(PlaceOrder { now: instant(at), ..world.command(key, 1) }).await.summary.order_id);
+        let command = PlaceOrder { card_type, now: instant(at), ..world.command(key, 1) };
+        ids.push(world.place(command).await.summary.order_id);
     }
     for (from, to, wanted) in [
-        ("2026-10-31", "2026-10-31", 1..3),
-        ("2026-10-30", "2026-10-31", 0..3),
-        ("2026-10-31", "2026-11-01", 1..4),
-        ("2026-11-01", "2026-12-31", 3..4),
-        ("2026-11-01", "2027-01-01", 3..5),
-        ("2026-10-01", "2026-10-31", 0..3),
-        ("2027-01-02", "2027-12-31", 5..5),
-        ("2026-10-01", "9999-12-31", 0..5),
+        ("2026-10-31", "2026-10-31", 2..4),
+        ("2026-10-30", "2026-10-31", 1..4),
+        ("2026-10-31", "2026-11-01", 2..5),
+        ("2026-11-01", "2026-12-31", 4..5),
+        ("2026-11-01", "2027-01-01", 4..6),
+        ("2026-10-01", "2026-10-31", 1..4),
+        ("2027-01-02", "2027-12-31", 6..6),
+        ("0001-01-01", "9999-12-31", 0..6),
+        ("0001-01-01", "1969-12-31", 0..0),
     ] {
         let days = Days { from: from.parse().ok(), to: to.parse().ok() };
         let whole = OrderFilter { days, ..OrderFilter::default() };
         // Those of some kinds, and one by its key, are found by other ways.
         let branded = OrderFilter { card_type: Some(CardType::BrandedCard), ..whole.clone() };
         let last = OrderFilter { client_order_id: Some("e".to_owned()), ..whole.clone() };
-        let of_last = wanted.start.max(4)..wanted.end.max(4);
-        for (filter, wanted) in [(whole, wanted.clone()), (branded, wanted), (last, of_last)] {
+        let from = |first: usize| wanted.start.max(first)..wanted.end.max(first);
+        for (filter, wanted) in [(whole, wanted.clone()), (branded, from(1)), (last, from(5))] {
             let found = world.orders(&filter).await;
             let found_ids: Vec<_> = found.items.iter().rev().map(|order| order.order_id).collect();
             assert_eq!(

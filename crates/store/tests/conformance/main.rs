@@ -111,7 +111,7 @@ promises! {
         planted_differences_in_money_are_found
         planted_differences_in_gifts_are_found
         planted_differences_in_counts_are_found
-        counts_of_an_older_schema_are_counted_anew
+        counts_of_an_older_schema_are_carried_over
         planted_differences_in_refunds_and_redemptions_are_found
         planted_differences_in_codes_and_events_are_found
         the_books_balance_also_while_money_moves

@@ -400,22 +400,28 @@ async fn lively(bed: &Bed) -> World {
     world
 }
 
-/// What the migrations 5 and 6 replaced: a row for each state, and days by kind. Here all of a day have one kind.
-const COUNTS_OF_MIGRATION_4: &str = "
+/// What migration 6 replaced: a row for each state that an order has been in, also when none is any more; each has been PENDING.
+const STATES_IN_ROWS: &str = "
     CREATE TABLE counts_then (account_id BIGINT NOT NULL, span BIGINT NOT NULL, kind_id BIGINT NOT NULL,
         status TEXT NOT NULL, n BIGINT NOT NULL CHECK (n >= 0),
         CONSTRAINT counts_then_pkey PRIMARY KEY (account_id, span, kind_id, status));
-    INSERT INTO counts_then SELECT account_id, span, kind_id, 'PENDING', pending FROM order_counts WHERE pending > 0;
+    INSERT INTO counts_then SELECT account_id, span, kind_id, 'PENDING', pending FROM order_counts;
     INSERT INTO counts_then SELECT account_id, span, kind_id, 'IN_PROGRESS', in_progress FROM order_counts WHERE in_progress > 0;
     INSERT INTO counts_then SELECT account_id, span, kind_id, 'COMPLETE', complete FROM order_counts WHERE complete > 0;
-    INSERT INTO counts_then SELECT account_id, span, 1, status, n FROM order_totals WHERE span > 999912;
-    DROP TABLE order_totals;
+    INSERT INTO counts_then SELECT account_id, span, kind_id, 'CANCELED', canceled FROM order_counts WHERE canceled > 0;
     DROP TABLE order_counts;
-    ALTER TABLE counts_then RENAME TO order_counts;
-    DELETE FROM schema_migrations WHERE number > 4;";
+    ALTER TABLE counts_then RENAME TO order_counts;";
 
-pub async fn counts_of_an_older_schema_are_counted_anew(bed: Bed) {
+/// And migration 5: days by kind. Here all of a day have one kind.
+const DAYS_BY_KIND: &str = "
+    INSERT INTO order_counts SELECT account_id, span, 1, status, n FROM order_totals WHERE span > 999912;
+    DROP TABLE order_totals;";
+
+pub async fn counts_of_an_older_schema_are_carried_over(bed: Bed) {
     let world = busy(&bed).await;
+    let timing = scheduled(now() + A_MONTH);
+    let order = world.place(PlaceOrder { timing, ..world.command("canceled", 1) }).await.summary.order_id;
+    world.cancel(world.production, order, after(1)).await;
     let complete = OrderFilter { status: Some(OrderStatus::Complete), ..OrderFilter::default() };
     let named = OrderFilter { keyword: Some("a".to_owned()), ..OrderFilter::default() };
     let pages = async |world: &World| {
@@ -424,15 +430,19 @@ pub async fn counts_of_an_older_schema_are_counted_anew(bed: Bed) {
     };
     let before = pages(&world).await;
     assert!(before.iter().all(|page| page.total > 0));
-    let World { organization, production, sandbox, store } = world;
-    drop(store);
-    bed.execute(COUNTS_OF_MIGRATION_4).await;
-    if bed.database == Database::Postgres {
-        bed.execute("ALTER TABLE order_counts RENAME CONSTRAINT counts_then_pkey TO order_counts_pkey").await;
+    let World { organization, production, sandbox, mut store } = world;
+    for (migration, days) in [(5, ""), (4, DAYS_BY_KIND)] {
+        drop(store);
+        bed.execute(&format!("{STATES_IN_ROWS}{days} DELETE FROM schema_migrations WHERE number > {migration};")).await;
+        if bed.database == Database::Postgres {
+            bed.execute("ALTER TABLE order_counts RENAME CONSTRAINT counts_then_pkey TO order_counts_pkey").await;
+        }
+        let world = World { organization, production, sandbox, store: bed.open().await };
+        world.verify().await;
+        assert_eq!(pages(&world).await, before, "from migration {migration}");
+        store = world.store;
     }
-    let world = World { organization, production, sandbox, store: bed.open().await };
-    world.verify().await;
-    assert_eq!(pages(&world).await, before);
+    let world = World { organization, production, sandbox, store };
     world.place(world.command("another", 1)).await;
     world.verify().await;
 }
