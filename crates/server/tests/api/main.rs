@@ -12,6 +12,7 @@ mod erasing;
 mod events;
 mod examples;
 mod history;
+mod large_orders;
 mod operations;
 mod paths;
 mod placing;

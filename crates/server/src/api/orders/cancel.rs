@@ -43,10 +43,10 @@ pub async fn cancel_order(
     match giftd.store.cancel_order(caller.account_id(), order_id, now, entropy).await? {
         Cancellation::Canceled(order) => {
             tracing::info!(order = %order_id, app = caller.app.client_id, "an order was canceled");
-            order_answer(&giftd, &caller, StatusCode::OK, *order).await
+            order_answer(&giftd, &caller.app, StatusCode::OK, *order).await
         }
         Cancellation::Already => {
-            kept_order_answer(&giftd, &caller, order_id).await?.ok_or_else(ApiError::order_not_found)
+            kept_order_answer(&giftd, &caller.app, order_id).await?.ok_or_else(ApiError::order_not_found)
         }
         Cancellation::Refused(why) => Err(ApiError::order_not_cancelable(why.to_string())),
         Cancellation::Unknown => Err(ApiError::order_not_found()),

@@ -130,7 +130,7 @@ pub async fn place(giftd: Arc<Giftd>, caller: Caller<OrdersWrite>, request: Requ
             if is_due {
                 giftd.wake.one(stays);
             }
-            order_answer(&giftd, &caller, StatusCode::CREATED, *order).await
+            order_answer(&giftd, &caller.app, StatusCode::CREATED, *order).await
         }
         Placed::Known { order_id, same_request: true } => replay(&giftd, &caller, order_id).await,
         Placed::Known { order_id, same_request: false } => Err(ApiError::duplicate_idempotency_key(order_id)),
@@ -219,7 +219,7 @@ async fn refused(
 
 /// The original answer, with the order as it is now.
 async fn replay(giftd: &Arc<Giftd>, caller: &Caller<OrdersWrite>, order_id: OrderId) -> Result<Response, ApiError> {
-    let answer = kept_order_answer(giftd, caller, order_id).await?;
+    let answer = kept_order_answer(giftd, &caller.app, order_id).await?;
     answer.ok_or_else(|| ApiError::internal(format!("the key's order {order_id} doesn't exist")))
 }
 
