@@ -70,6 +70,10 @@ enum Why {
 impl Places {
     /// So many, all free.
     pub fn new(most: usize, clock: Clock) -> Self {
+        // There from the start, so that their growth can be watched.
+        for why in [Why::Places, Why::Memory, Why::Time] {
+            measures::connections_let_go(why.into(), 0);
+        }
         Self(Arc::new(Shared {
             clock,
             free: Arc::new(Semaphore::new(most)),

@@ -43,6 +43,16 @@ impl Client {
 
     /// None where the connection broke.
     pub async fn try_send(&mut self, method: Method, path: &str, body: String) -> Option<(StatusCode, Value)> {
+        let (status, body) = self.try_send_for_bytes(method, path, body).await?;
+        Some((status, serde_json::from_slice(&body).expect("JSON")))
+    }
+
+    /// The status of what isn't JSON.
+    pub async fn status(&mut self, path: &str) -> StatusCode {
+        self.try_send_for_bytes(Method::GET, path, String::new()).await.expect("an answer").0
+    }
+
+    async fn try_send_for_bytes(&mut self, method: Method, path: &str, body: String) -> Option<(StatusCode, Bytes)> {
         if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
             let stream = TcpStream::connect(self.address).await.ok()?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
@@ -61,8 +71,7 @@ impl Client {
         connection.ready().await.ok()?;
         let answer = connection.send_request(request).await.ok()?;
         let status = answer.status();
-        let body = answer.into_body().collect().await.ok()?.to_bytes();
-        Some((status, serde_json::from_slice(&body).expect("JSON")))
+        Some((status, answer.into_body().collect().await.ok()?.to_bytes()))
     }
 
     pub async fn get(&mut self, path: &str) -> Value {

@@ -24,6 +24,10 @@ const MOVED: &str = "zsofia.elsewhere@example.org";
 const REFUSED: &str = "nobody.of-that-name@example.com";
 const SOON: &str = "greylisted.person@example.com";
 const BLOCKED: &str = "blocked.person@example.com";
+const PREVIEWED: &str = "proofreader@example.net";
+/// What signs mails, and what opens the metrics.
+const DKIM_KEY: &str = "MC4CAQAwBQYDK2VwBCIEIOBVjulGgs2eMbn7AnddRb96lsZYKC+X8P5z0V8tRauc";
+const METRICS_TOKEN: &str = "a-token-for-the-metrics";
 /// What only bodies say.
 const TEXTS: [&str; 5] = ["Quartermaine", "Zsofia", "Brightwater Ltd", "Hush-hush subject", "A message for few eyes"];
 /// What a relay made up that read our mails.
@@ -78,6 +82,10 @@ async fn whole_life(mut bed: Bed, format: &str) {
     sink.for_recipient(SOON, format!("451 4.7.1 {SOON}: come back later").as_str());
     sink.for_recipient(BLOCKED, format!("554 5.7.1 http://gifts.example/r/{QUOTED} to {BLOCKED} is spam").as_str());
     bed.set("GIFTD_SMTP_URL", &sink.url());
+    bed.set("GIFTD_DKIM_KEY", &format!("-----BEGIN PRIVATE KEY-----\n{DKIM_KEY}\n-----END PRIVATE KEY-----\n"));
+    secrets.add("the key that signs mails", DKIM_KEY);
+    bed.set("GIFTD_METRICS_TOKEN", METRICS_TOKEN);
+    secrets.add("the token of the metrics", METRICS_TOKEN);
 
     let app = bed.prepare();
     secrets.add("a client secret", &app.client_secret);
@@ -91,6 +99,7 @@ async fn whole_life(mut bed: Bed, format: &str) {
     let mut client = Client::new(&process, &app).await;
     secrets.add_token(client.token());
     place_and_redeem(&process, &mut client, &sink, &mut secrets).await;
+    rehearse(&bed, &process, &mut secrets).await;
     go_wrong(&process, &mut client, &app, &mut secrets).await;
     process.stop().await;
     with_smtp_password(&mut bed, &app, &mut secrets).await;
@@ -106,7 +115,7 @@ async fn whole_life(mut bed: Bed, format: &str) {
     bed.set("GIFTD_DATABASE_URL", &format!("postgres://giftd:{DATABASE_PASSWORD}@127.0.0.1:1/giftd"));
     said.push_str(&bed.refused(&["ledger", "verify"], "UNAVAILABLE"));
 
-    for address in [ALICE, MOVED, REFUSED, SOON, BLOCKED] {
+    for address in [ALICE, MOVED, REFUSED, SOON, BLOCKED, PREVIEWED] {
         secrets.add("an address", address);
         secrets.add("the name in an address", address.split('@').next().expect("a name"));
     }
@@ -121,6 +130,8 @@ async fn whole_life(mut bed: Bed, format: &str) {
         ("a mail is not sent yet", "a delay is logged"),
         ("a mail can't be sent for a fault of ours", "our faults are logged"),
         ("a gift's address was changed by a resend", "moves are logged"),
+        ("an order was canceled", "cancels are logged"),
+        ("a sandbox's clock is moved", "a clock's moves are logged"),
         ("refused", "wrong requests are logged"),
     ] {
         assert!(log.contains(wanted), "{why}: {log}");
@@ -156,20 +167,11 @@ async fn place_and_redeem(process: &Process, client: &mut Client, sink: &SmtpSin
     secrets.add("a link", token_of(&page));
 
     let mut browser = Browser::new(process.address);
-    let first = browser.get(&page).await;
-    secrets.add("a form's token", first.hidden("csrf"));
-    assert_eq!(browser.submit(&first, &format!("{page}/verification"), &[]).await.status, 303);
+    let first = ask_for_a_verification(&mut browser, &page, secrets).await;
     assert!(sink.has_taken(4, DEADLINE).await, "the verification");
     let mail = sink.mails().into_iter().rfind(|mail| mail.to == [MOVED]).expect("the mail");
     let verify = format!("{page}/verify/{}", between(&unfolded(&mail.data), "/verify/"));
-    secrets.add("a verification's token", verify.rsplit('/').next().expect("a token"));
-    let asked = browser.get(&verify).await;
-    assert_eq!(browser.submit(&asked, &verify, &[]).await.status, 303);
-    secrets.add("a session", browser.cookie.split('=').nth(1).expect("a cookie").split(';').next().expect("a value"));
-    let opened = browser.get(&page).await;
-    secrets.add("a redemption's form", opened.hidden("csrf"));
-    let answer = browser.submit(&opened, &format!("{page}/redeem"), &[]).await;
-    let code = browser.get(&answer.location).await;
+    let (asked, code) = reveal(&mut browser, &page, &verify, secrets).await;
     assert!(code.text.contains(CODE) && code.text.contains(PIN), "{}", code.text);
 
     // A used verification, a form that isn't ours, and a link that is no good any more.
@@ -186,6 +188,96 @@ async fn place_and_redeem(process: &Process, client: &mut Client, sink: &SmtpSin
     secrets.add("a reward link", token_of(link));
     let path = link.split_once("/r/").map(|(_, token)| format!("/r/{token}")).expect("a path");
     assert_eq!(browser.get(&path).await.status, 200);
+}
+
+/// The page, from which a verification is asked for.
+async fn ask_for_a_verification(browser: &mut Browser, page: &str, secrets: &mut Secrets) -> Answer {
+    let first = browser.get(page).await;
+    secrets.add("a form's token", first.hidden("csrf"));
+    assert_eq!(browser.submit(&first, &format!("{page}/verification"), &[]).await.status, 303);
+    first
+}
+
+/// From a verification's link to the code: the page that the link leads to, and the last.
+async fn reveal(browser: &mut Browser, page: &str, verify: &str, secrets: &mut Secrets) -> (Answer, Answer) {
+    secrets.add("a verification's token", verify.rsplit('/').next().expect("a token"));
+    let asked = browser.get(verify).await;
+    assert_eq!(browser.submit(&asked, verify, &[]).await.status, 303);
+    secrets.add("a session", browser.cookie.split('=').nth(1).expect("a cookie").split(';').next().expect("a value"));
+    let opened = browser.get(page).await;
+    secrets.add("a redemption's form", opened.hidden("csrf"));
+    let answer = browser.submit(&opened, &format!("{page}/redeem"), &[]).await;
+    let code = browser.get(&answer.location).await;
+    (asked, code)
+}
+
+/// In a sandbox, whose mails the API tells: a template, a preview, a cancel, a code, a reminder and an expiry. And the metrics.
+async fn rehearse(bed: &Bed, process: &Process, secrets: &mut Secrets) {
+    let scopes = "orders.read orders.write orders.cancel templates.write";
+    let create = ["app", "create", "--org", "1", "--environment", "sandbox", "--name", "Rehearsal", "--scopes", scopes];
+    let app = bed.json(&create);
+    let app = Credentials { client_id: string(&app["clientId"]), client_secret: string(&app["clientSecret"]) };
+    secrets.add("a client secret", &app.client_secret);
+    let mut client = Client::new(process, &app).await;
+    secrets.add_token(client.token());
+    let (sender, message) = ("Brightwater Ltd", "A message for few eyes");
+    let template = json!({"name": "Quartermaine", "senderName": sender, "message": message});
+    assert_eq!(post(&mut client, "/api/v1/templates", &template).await.0, StatusCode::CREATED);
+    let preview = json!({
+        "email": PREVIEWED, "productId": "10042", "amount": 50, "senderName": sender,
+        "emailSubject": "Hush-hush subject", "emailMessage": message
+    });
+    let (status, answer) = post(&mut client, "/api/v1/orders/test-email", &preview).await;
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+
+    let mut scheduled = order("scheduled", "10042", &json!([{"email": ALICE, "amount": 50}]));
+    let in_a_month = Clock::system().now() + std::time::Duration::from_secs(30 * 24 * 3_600);
+    scheduled["sendTiming"] = json!({
+        "type": "SCHEDULED", "scheduledAt": in_a_month.strftime("%Y-%m-%dT09:00:00").to_string(), "timezone": "UTC"
+    });
+    let scheduled = placed(&mut client, "branded-cards", scheduled).await;
+    let cancel = format!("/api/v1/orders/{scheduled}/cancel");
+    let (status, answer) = client.try_send(hyper::Method::DELETE, &cancel, String::new()).await.expect("an answer");
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+
+    let recipients = json!([{"email": ALICE, "amount": 50}, {"email": "hard-bounce@example.com", "amount": 50}]);
+    let mut kept = order("kept", "10042", &recipients);
+    kept["refundOption"] = json!(true);
+    let kept = placed(&mut client, "branded-cards", kept).await;
+    let first = mail_with(&mut client, &kept, "/r/").await;
+    let page = link(&first).expect("a link");
+    secrets.add("a sandbox's link", token_of(&page));
+    let mut browser = Browser::new(process.address);
+    ask_for_a_verification(&mut browser, &page, secrets).await;
+    let verification = mail_with(&mut client, &kept, "/verify/").await;
+    let verify = format!("{page}/verify/{}", between(&verification, "/verify/"));
+    let (_, code) = reveal(&mut browser, &page, &verify, secrets).await;
+    secrets.add("a sandbox's code", format!("TEST-{}", between(&code.text, "TEST-")));
+
+    let (status, answer) = post(&mut client, "/api/v1/sandbox/clock", &json!({"advance": "P31D"})).await;
+    assert!(status.is_success(), "{answer:#}");
+    until(&mut client, &kept, |order| order["data"]["recipients"][1]["redemptionStatus"] == "EXPIRED").await;
+    for token in [METRICS_TOKEN, "a-token-that-is-nearly-right"] {
+        secrets.add("a token for the metrics", token);
+        let mut browser = Client::with(process.address, token);
+        let status = browser.status("/metrics").await;
+        assert_eq!(status.is_success(), token == METRICS_TOKEN, "{status}");
+    }
+}
+
+/// The text of a sandbox's mail about an order, once there is one that has this.
+async fn mail_with(client: &mut Client, order: &str, part: &str) -> String {
+    let clock = Clock::system();
+    let begun = clock.elapsed();
+    loop {
+        let mails = client.get(&format!("/api/v1/sandbox/mails?orderId={order}")).await;
+        let texts = mails["data"].as_array().expect("mails").iter().map(|mail| string(&mail["text"]));
+        if let Some(found) = texts.into_iter().find(|text| text.contains(part)) {
+            return found;
+        }
+        assert!(clock.elapsed() - begun < DEADLINE, "no mail with {part}: {mails:#}");
+        clock.sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 /// The order, once it is as it is wanted.
