@@ -68,7 +68,7 @@ impl Arguments {
                 server: self
                     .postgres_url
                     .clone()
-                    .ok_or("--store postgres needs --postgres-url or TEST_POSTGRES_URL")?,
+                    .ok_or("--store postgres needs --postgres-url or TEST_POSTGRES_URL; `scripts/test with COMMAND…` starts a server for it")?,
                 nodes: self.nodes,
             },
         };
@@ -78,11 +78,11 @@ impl Arguments {
     /// The command that repeats a run.
     fn repeated(&self, seed: u64) -> String {
         let (steps, nodes) = (self.steps, self.nodes);
-        let store = match self.store {
-            Kind::Sqlite => "sqlite".to_owned(),
-            Kind::Postgres => format!("postgres --nodes {nodes}"),
+        let (with, store) = match self.store {
+            Kind::Sqlite => ("", "sqlite".to_owned()),
+            Kind::Postgres => ("scripts/test with ", format!("postgres --nodes {nodes}")),
         };
-        format!("cargo run --release -p giftd-sim -- --seed {seed} --steps {steps} --store {store}")
+        format!("{with}cargo run --release -p giftd-sim -- --seed {seed} --steps {steps} --store {store}")
     }
 }
 

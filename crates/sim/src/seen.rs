@@ -16,24 +16,38 @@ use giftd_domain::history::{Days, OrderFilter, PageRequest};
 use giftd_domain::ids::{AccountId, GiftKey, OrderId, OrganizationId};
 use giftd_domain::ledger::{Entry, Postings};
 use giftd_domain::orders::place::{AccountSettings, KnownKey};
-use giftd_domain::orders::{Order, OrderStatus, OrderSummary};
+use giftd_domain::orders::{CardType, Order, OrderStatus, OrderSummary, OrderType};
 use giftd_domain::templates::{SenderLook, Template};
 use giftd_store::{Backlog, CapturedMail, Due, Store, Unanswered, WaitingSchedule};
-use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, ToSpan as _};
 
 use crate::rows::{Eyes, Rows};
 
 /// The newest of a list that are looked at.
 pub const NEWEST: u32 = 100;
 
-/// What is asked for: by which state, and all.
-pub const STATUSES: [Option<OrderStatus>; 5] = [
-    None,
-    Some(OrderStatus::Pending),
-    Some(OrderStatus::InProgress),
-    Some(OrderStatus::Complete),
-    Some(OrderStatus::Canceled),
-];
+/// The pages of an account's orders that are asked for at a time of the node: all, by each state, by kind, by days, and some of these together.
+pub fn pages(now: Timestamp) -> Vec<(OrderFilter, PageRequest)> {
+    let whole = OrderFilter::default();
+    let of = |status| OrderFilter { status: Some(status), ..whole.clone() };
+    let states = [OrderStatus::Pending, OrderStatus::InProgress, OrderStatus::Complete, OrderStatus::Canceled];
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let days = Days { from: Some(today.saturating_sub(50.days())), to: Some(today.saturating_sub(3.days())) };
+    let keyword = Some("PAY".to_owned());
+    let further = |page| PageRequest { page, page_size: 7 };
+    let mut pages = vec![
+        (whole.clone(), page(1)),
+        (whole.clone(), further(3)),
+        (OrderFilter { order_type: Some(OrderType::Link), ..whole.clone() }, page(1)),
+        (OrderFilter { card_type: Some(CardType::BrandedCard), ..whole.clone() }, further(2)),
+        (OrderFilter { days, ..whole.clone() }, further(1)),
+        (OrderFilter { keyword: keyword.clone(), days, ..whole.clone() }, further(1)),
+        (OrderFilter { keyword, ..of(OrderStatus::Complete) }, further(1)),
+    ];
+    pages.extend(states.map(|status| (of(status), page(1))));
+    pages
+}
 
 /// How far ahead is asked what is due.
 pub const AHEAD: SignedDuration = SignedDuration::from_hours(36);
@@ -104,7 +118,7 @@ pub struct Rest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the answer of the method of `Store` with its name")]
 pub struct Lists {
-    /// How many, and the newest, by [`STATUSES`].
+    /// How many, and those on the page, of each of [`pages`].
     pub orders: Vec<(u64, Vec<OrderSummary>)>,
     pub settings: Option<AccountSettings>,
     pub sender_look: Option<SenderLook>,
@@ -159,8 +173,8 @@ async fn look_at_rest(store: &dyn Store, scope: &Scope) -> Result<Rest> {
 
 async fn look_at_lists(store: &dyn Store, id: AccountId, now: Timestamp) -> Result<Lists> {
     let mut orders = Vec::new();
-    for status in STATUSES {
-        let found = store.orders_page(id, &OrderFilter { status, ..OrderFilter::default() }, page(1)).await?;
+    for (filter, page) in pages(now) {
+        let found = store.orders_page(id, &filter, page).await?;
         orders.push((found.total, found.items));
     }
     let kept = store.kept_mails(id, None, None, now, page(1)).await?;

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use giftd_domain::Timestamp;
 use giftd_domain::gifts::events::{EventType, GiftEvent};
 use giftd_domain::gifts::redemption::RedemptionState;
+use giftd_domain::history::{OrderFilter, OrderKind};
 use giftd_domain::ids::{AccountId, OrderId};
-use giftd_domain::orders::OrderStatus;
 use giftd_domain::orders::place::{AccountSettings, KnownKey};
+use giftd_domain::orders::{OrderStatus, OrderSummary};
 use giftd_domain::schedule::SendTiming;
 use giftd_store::{Backlog, Due, Unanswered, WaitingSchedule};
+use jiff::tz::TimeZone;
 
 use super::{Account, Model, PlacedOrder, Verification};
 use crate::rows::{MailRow, Rows, VerificationRow};
-use crate::seen::{AHEAD, Lists, NEWEST, Rest, STATUSES, Scope, Seen, SeenAccount, SeenOrder};
+use crate::seen::{AHEAD, Lists, NEWEST, Rest, Scope, Seen, SeenAccount, SeenOrder, pages};
 
 impl Model {
     /// What a look at these orders takes in.
@@ -106,11 +108,11 @@ impl Model {
     fn lists(&self, of: &Account, now: Timestamp) -> Lists {
         let organization = &self.organizations[&of.organization];
         let templates = of.listed_templates();
-        let orders = STATUSES.iter().map(|status| {
-            let is_meant = |is: OrderStatus| status.is_none_or(|status| status == is);
+        let orders = pages(now).into_iter().map(|(filter, page)| {
             let all = of.orders.values().rev().map(|order| &order.order.summary);
-            let found: Vec<_> = all.filter(|summary| is_meant(summary.status)).collect();
-            (count(found.len()), found.into_iter().take(newest()).cloned().collect())
+            let found: Vec<_> = all.filter(|summary| is_wanted(summary, &filter)).collect();
+            let on_page = found.iter().skip(size(page.offset())).take(size(page.page_size.into()));
+            (count(found.len()), on_page.copied().cloned().collect())
         });
         let kept = of.kept_mails(now);
         Lists {
@@ -204,8 +206,26 @@ impl PlacedOrder {
     }
 }
 
+fn is_wanted(order: &OrderSummary, filter: &OrderFilter) -> bool {
+    let kind = OrderKind {
+        order_type: order.order_id.order_type,
+        card_type: order.card_type,
+        card_name: order.card_name.clone(),
+        creator: order.creator.clone(),
+    };
+    let day = order.created_at().to_zoned(TimeZone::UTC).date();
+    filter.takes(&kind)
+        && filter.status.is_none_or(|status| status == order.status)
+        && filter.days.from.is_none_or(|from| from <= day)
+        && filter.days.to.is_none_or(|to| day <= to)
+}
+
 fn newest() -> usize {
-    usize::try_from(NEWEST).expect("a number")
+    size(NEWEST.into())
+}
+
+fn size(of: u64) -> usize {
+    usize::try_from(of).expect("a number")
 }
 
 fn count(of: usize) -> u64 {
