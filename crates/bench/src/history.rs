@@ -252,7 +252,8 @@ impl Report {
                 number(history_placing::ORDERS as f64, 0),
             ),
             String::new(),
-            report::table(&["orders before", "orders/s", "slower"], self.placing_rows()).to_string(),
+            report::table(&["orders before", "orders/s", "fewer", "each takes longer by"], self.placing_rows())
+                .to_string(),
             String::new(),
         ];
         if self.usage.is_noisy() {
@@ -270,11 +271,12 @@ impl Report {
     fn placing_rows(&self) -> [Vec<String>; 2] {
         let Placing { short, long, .. } = &self.placing;
         [
-            vec![number(SHORT as f64, 0), short.text(0), String::new()],
+            vec![number(SHORT as f64, 0), short.text(0), String::new(), String::new()],
             vec![
                 number(self.arguments.orders as f64, 0),
                 long.text(0),
-                format!("{:.0} %", 100.0 * self.placing.slower()),
+                format!("{:.0} %", 100.0 * self.placing.fewer()),
+                format!("{:.0} %", 100.0 * self.placing.longer()),
             ],
         ]
     }
@@ -301,7 +303,8 @@ impl Report {
             "placing": {
                 "orders_per_second_at_1000": rounded(self.placing.short.median),
                 "orders_per_second": rounded(self.placing.long.median),
-                "slower": rounded(self.placing.slower()),
+                "fewer": rounded(self.placing.fewer()),
+                "longer": rounded(self.placing.longer()),
             },
             "foreign_cpu_share": self.usage.foreign_share.map(rounded),
             "noisy": self.usage.is_noisy(),

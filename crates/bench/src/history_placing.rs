@@ -39,8 +39,13 @@ pub struct Placing {
 }
 
 impl Placing {
-    /// By how much placing into the long one is slower: 0.4 is 40 %.
-    pub fn slower(&self) -> f64 {
+    /// How many orders a second are fewer in the long one: 0.4 is 40 %.
+    pub fn fewer(&self) -> f64 {
+        1.0 - self.long.median / self.short.median
+    }
+
+    /// How much longer an order takes there: where 40 % fewer are placed, each takes 67 % longer.
+    pub fn longer(&self) -> f64 {
         self.short.median / self.long.median - 1.0
     }
 }
