@@ -9,6 +9,7 @@ use std::time::Duration;
 use giftd_domain::Timestamp;
 use giftd_domain::access::Environment;
 use giftd_domain::gifts::{DeliveryOutcome, Recipient, Reminders, Settlement};
+use giftd_domain::history::{OrderFilter, PageRequest};
 use giftd_domain::ids::{AccountId, TemplateId};
 use giftd_domain::ledger::EntryType;
 use giftd_domain::limits;
@@ -34,6 +35,11 @@ async fn what_placing_delivering_expiring_and_erasing_read_grows_with_the_orders
 #[tokio::test(flavor = "multi_thread")]
 async fn moving_a_clock_reads_the_gifts_of_its_account_that_wait() {
     in_a_database(moves_among_many).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_ten_years_reads_the_counts_of_its_month() {
+    in_a_database(reads_some_counts).await;
 }
 
 async fn in_a_database<Tried: Future<Output = ()> + Send + 'static>(test: impl FnOnce(String) -> Tried) {
@@ -132,6 +138,33 @@ async fn moves_among_many(url: String) {
     drop(store);
     let read = rows_read(&client, "gifts").await - before;
     assert!(read < 1_000, "{read} rows of gifts for 50 that wait");
+}
+
+async fn reads_some_counts(url: String) {
+    let store = giftd_store::open(&url, limits::GROUP_ORDERS).await.expect("a store");
+    let account = funded(&*store).await;
+    drop(store);
+    let client = connect(&url).await;
+    let add = format!(
+        "INSERT INTO order_totals (account_id, span, status, n)
+         SELECT {}, span, 'PENDING', COUNT(*) FROM (SELECT TO_CHAR(DATE '2016-01-01' + n, 'YYYYMMDD')::BIGINT AS day
+            FROM generate_series(0, 3651) n) d, LATERAL (VALUES (0), (day / 100), (day)) AS s (span) GROUP BY span",
+        account.0
+    );
+    client.batch_execute(&add).await.expect("counts");
+    client.batch_execute("ANALYZE").await.expect("statistics");
+    let before = rows_read(&client, "order_totals").await;
+    let store = giftd_store::open(&url, limits::GROUP_ORDERS).await.expect("a store");
+    // Often enough for each connection to keep its plans.
+    for _ in 0..200 {
+        let page = PageRequest { page: 1, page_size: 20 };
+        let found = store.orders_page(account, &OrderFilter::default(), page).await.expect("an answer");
+        assert_eq!(found.total, 3_652);
+    }
+    drop(store);
+    // All time, ten years of months, and the days of one.
+    let (read, most) = (rows_read(&client, "order_totals").await - before, 200 * (1 + 120 + 31));
+    assert!((200..=most).contains(&read), "{read} counts for 200 pages");
 }
 
 /// Turns all gifts that end until then: how many.

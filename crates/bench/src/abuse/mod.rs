@@ -23,7 +23,7 @@ use giftd::clock::Clock;
 use giftd_domain::limits;
 use hyper::StatusCode;
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use self::attack::{Abuser, Reached};
 use self::report::Report;
@@ -128,9 +128,10 @@ impl Abuse {
             }
         };
         match self {
-            Self::SlowHeads | Self::SlowBodies | Self::Idle | Self::SlowReaders | Self::StalledBodies => {
+            Self::SlowHeads | Self::SlowBodies | Self::SlowReaders | Self::StalledBodies => {
                 must(reached.most_open > 0, "no connection was opened".to_owned());
             }
+            Self::Idle => must(count("let go") > 0, "the server had places for all".to_owned()),
             Self::BadTokens => {
                 let a_minute = all as f64 / seconds * 60.0;
                 must(a_minute >= 100_000.0, format!("only {a_minute:.0} bad tokens a minute were tried"));
@@ -287,7 +288,16 @@ fn each_second() -> Interval {
 
 /// Ticks that are missed aren't made up for.
 fn every(period: Duration) -> Interval {
-    let mut ticks = interval(period);
+    every_from(Instant::now(), period)
+}
+
+/// Ticks each second, the first at `begins`.
+fn each_second_from(begins: Instant) -> Interval {
+    every_from(begins, Duration::from_secs(1))
+}
+
+fn every_from(begins: Instant, period: Duration) -> Interval {
+    let mut ticks = interval_at(begins, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks
 }

@@ -172,20 +172,16 @@ impl Selection<'_> {
 
     /// Orders of all kinds in a state, or in any.
     fn totals<'a>(&'a self, status: &'a Option<&'static str>) -> Counted<'a> {
-        let sql = "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
-                LATERAL (SELECT span, n FROM order_totals
-                    WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND ($4::TEXT IS NULL OR status = $4)) c
-             GROUP BY c.span HAVING SUM(c.n) > 0";
+        let sql = "SELECT span, n FROM order_totals
+             WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND ($4::TEXT IS NULL OR status = $4)";
         Counted { sql: sql.to_owned(), parameters: vec![&self.account, status] }
     }
 
     /// Orders of some kinds in a state, or in any.
     fn counts<'a>(&'a self, kinds: &'a SomeKinds) -> Counted<'a> {
         let sql = format!(
-            "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
-                LATERAL (SELECT span, {} AS n FROM order_counts
-                    WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND get_bit($4::BYTEA, kind_id) = 1) c
-             GROUP BY c.span HAVING SUM(c.n) > 0",
+            "SELECT span, {} AS n FROM order_counts
+             WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND get_bit($4::BYTEA, kind_id) = 1",
             self.orders
         );
         Counted { sql, parameters: vec![&self.account, &kinds.bits] }

@@ -111,10 +111,8 @@ pub(super) async fn ledger_page(
         .filter(|listed| entry_type.is_none_or(|wanted| wanted == *listed))
         .map(name)
         .collect();
-    let sql = "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
-            LATERAL (SELECT span, n FROM ledger_counts
-                WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND type = ANY ($4)) c
-         GROUP BY c.span HAVING SUM(c.n) > 0";
+    let sql = "SELECT span, n FROM ledger_counts
+         WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND type = ANY ($4)";
     let counted = Counted { sql: sql.to_owned(), parameters: vec![&account.0, &types] };
     let total = counted.total(connection, days).await?;
     let mut items = Vec::new();

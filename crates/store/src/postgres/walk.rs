@@ -9,9 +9,9 @@ use super::error::Failure;
 use super::operation::Connection;
 use super::rows::{Columns as _, Parameters, signed, uuid};
 
-/// A statement that sums counts up: it finds `span` and `n`, newest first, in the spans from each of `$1`
-/// to that of `$2`.
+/// Counts that are summed up, span by span.
 pub(super) struct Counted<'a> {
+    /// Finds `span` and `n` of each count in the spans from `r.first` to `r.last`.
     pub(super) sql: String,
     /// From `$3` on.
     pub(super) parameters: Parameters<'a>,
@@ -62,7 +62,16 @@ impl Counted<'_> {
         let last: Vec<i64> = spans.iter().map(|range| range.end().0).collect();
         let mut parameters: Parameters<'_> = vec![&first, &last];
         parameters.extend(&self.parameters);
-        let statement = connection.prepare_cached(&self.sql).await?;
+        // OFFSET 0 keeps the counts a question of their own for each range. Otherwise the plan that is kept for ranges not
+        // yet known reads all counts of the account, and looks for each whether it is in a range.
+        let statement = connection
+            .prepare_cached(&format!(
+                "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
+                    LATERAL ({} OFFSET 0) c
+                 GROUP BY c.span HAVING SUM(c.n) > 0",
+                self.sql
+            ))
+            .await?;
         let rows = connection.query(&statement, &parameters).await?;
         rows.iter().map(|row| Ok((Span(row.value("span")?), row.count("n")?))).collect()
     }
