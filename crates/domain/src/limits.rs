@@ -229,7 +229,7 @@ pub const GIFTS_QUEUED: usize = 100_000;
 pub const GROUP_ORDERS: usize = 512;
 /// Gifts that share one commit, unless a single order has more.
 pub const GROUP_GIFTS: usize = 2_000;
-/// Orders of the wanted kinds up to which all their ids are gathered from an index.
+/// Orders that are read to gather those of the wanted kinds; more where any other way would read more for certain.
 pub const HISTORY_GATHERED: u64 = 20_000;
 /// Orders of any kind that are passed over in search of some kinds before the counts are asked where they are.
 pub const HISTORY_PASSED: u64 = 50_000;

@@ -42,6 +42,11 @@ pub(crate) const ALL: &[Migration] = &[
         sqlite: include_str!("../migrations/0006_counts_by_kind.sqlite.sql"),
         postgres: include_str!("../migrations/0006_counts_by_kind.postgres.sql"),
     },
+    Migration {
+        number: 7,
+        sqlite: include_str!("../migrations/0007_closed_orders_by_kind.sqlite.sql"),
+        postgres: include_str!("../migrations/0007_closed_orders_by_kind.postgres.sql"),
+    },
 ];
 
 /// The number of the last step.

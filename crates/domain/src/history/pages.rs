@@ -109,7 +109,8 @@ pub fn counted_up_to(page: &Slice, total: u64, mut counted: Vec<(IdRange, u64)>)
 /// How a page of orders of some kinds is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By gathering all orders of these kinds.
+    /// By gathering all orders of these kinds: the closed ones from their index by kind, and the open ones, which it
+    /// does not have, from among those of all kinds.
     Gather,
     /// By passing over orders of all kinds from the nearer end, in the hope that matching ones are everywhere:
     /// up to [`limits::HISTORY_PASSED`], and by the counts if that isn't enough.
@@ -120,10 +121,12 @@ pub enum Way {
 
 impl Way {
     /// The way that reads least to a page of `matching` orders: they are among `all` in the page's part, and
-    /// `of_kinds` have their kinds, whatever their status and day.
-    pub fn of(page: &Slice, all: u64, of_kinds: u64, matching: u64) -> Self {
-        let passed = page.end().saturating_mul(all).checked_div(matching).unwrap_or(0);
-        if of_kinds <= limits::HISTORY_GATHERED.min(passed) {
+    /// `gathered` are read to gather them.
+    pub fn of(page: &Slice, all: u64, gathered: u64, matching: u64) -> Self {
+        let among = |matches: u64| matches.saturating_mul(all).checked_div(matching).unwrap_or(0);
+        // Whoever knows where the page is still reads what lies between its orders.
+        let (passed, on_the_page) = (among(page.end()), among(page.take));
+        if gathered < passed && gathered <= limits::HISTORY_GATHERED.max(on_the_page) {
             Self::Gather
         } else if passed <= limits::HISTORY_PASSED / 2 {
             Self::Pass
@@ -166,19 +169,24 @@ mod tests {
 
     #[test]
     fn the_way_to_a_page_is_the_one_that_reads_least() {
-        let way = |all, of_kinds, matching, page| {
+        let way = |all, gathered, matching, page| {
             let page = PageRequest { page, page_size: 20 }.slice(Span::ALL.ids(), matching).expect("a page");
-            (Way::of(&page, all, of_kinds, matching), page.skip, page.newest_first)
+            (Way::of(&page, all, gathered, matching), page.skip, page.newest_first)
         };
         // Half of a million match.
         assert_eq!(way(1_000_000, 500_000, 500_000, 1), (Way::Pass, 0, true));
         assert_eq!(way(1_000_000, 500_000, 500_000, 25_000), (Way::Pass, 0, false));
         assert_eq!(way(1_000_000, 500_000, 500_000, 12_500), (Way::Count, 249_980, true));
-        // 25 of a million; and 25 whose kinds have many more, in another state.
+        // 25 of a million: a page of 20 of them lies among 800,000.
         assert_eq!(way(1_000_000, 25, 25, 1), (Way::Gather, 0, true));
-        assert_eq!(way(1_000_000, 500_000, 25, 1), (Way::Count, 0, true));
-        // Few in all.
+        assert_eq!(way(1_000_000, 700_000, 25, 1), (Way::Gather, 0, true));
+        assert_eq!(way(1_000_000, 900_000, 25, 1), (Way::Count, 0, true));
+        // 1,000 of a million: a page of them lies among 20,000.
+        assert_eq!(way(1_000_000, 20_000, 1_000, 25), (Way::Gather, 480, true));
+        assert_eq!(way(1_000_000, 100_000, 1_000, 25), (Way::Count, 480, true));
+        // Few in all, and all in the state that is looked for.
         assert_eq!(way(30, 500_000, 25, 1), (Way::Pass, 0, true));
+        assert_eq!(way(30, 30, 25, 1), (Way::Pass, 0, true));
     }
 
     proptest::proptest! {

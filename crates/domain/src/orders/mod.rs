@@ -82,6 +82,13 @@ pub enum OrderStatus {
     Canceled,
 }
 
+impl OrderStatus {
+    /// Whether gifts are still to be delivered. Once they aren't, the order stays as it is.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::InProgress)
+    }
+}
+
 /// What the gift's mail says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailSetting {

@@ -13,16 +13,16 @@ use super::operation::Connection;
 use super::orders::{SUMMARY, order_by_key, summary};
 use super::rows::{Columns as _, Parameters, name, signed, time_id, uuid};
 use super::walk::{Counted, SliceColumns, direction};
-use crate::by_status::orders_in;
+use crate::by_status::{ByStatus, CLOSED_ORDERS, IS_CLOSED, IS_OPEN, orders_in};
 
 /// What a filter comes to, once its words are looked up.
 struct Selection<'c> {
     connection: &'c Connection,
     account: i64,
     days: Days,
-    status: Option<&'static str>,
-    /// The orders in this state, or in any, in a row of `order_counts`.
-    orders: &'static str,
+    status: Option<OrderStatus>,
+    /// Its name.
+    status_name: Option<&'static str>,
 }
 
 /// Orders that match, newest first.
@@ -39,8 +39,8 @@ pub(super) async fn orders_page(
         connection,
         account: account.0,
         days: filter.days,
-        status: filter.status.map(name),
-        orders: orders_in(filter.status),
+        status: filter.status,
+        status_name: filter.status.map(name),
     };
     let (ids, total) = match matching_kinds(connection, account, filter).await? {
         Kinds::All => selection.page(page).await?,
@@ -129,7 +129,7 @@ async fn matching_kinds(connection: &Connection, account: AccountId, filter: &Or
 impl Selection<'_> {
     /// A page of orders of all kinds: its ids, and how many match.
     async fn page(&self, page: PageRequest) -> Result<(Vec<TimeId>, u64), Failure> {
-        let totals = self.totals(&self.status);
+        let totals = self.totals(&self.status_name);
         let total = totals.total(self.connection, self.days).await?;
         if page.offset() >= total {
             return Ok((Vec::new(), total));
@@ -140,10 +140,9 @@ impl Selection<'_> {
 
     /// A page of orders of some kinds: its ids, and how many match.
     async fn page_of_kinds(&self, kinds: &SomeKinds, page: PageRequest) -> Result<(Vec<TimeId>, u64), Failure> {
-        let (matching, of_kinds) = self.total_of_kinds(kinds).await?;
-        // Rows that are passed over when all are: the index of the open states has only those of one.
-        let open = self.status.filter(|status| *status != name(OrderStatus::Complete));
-        let all = self.totals(&open).total(self.connection, self.days).await?;
+        let (matching, closed) = self.total_of_kinds(kinds).await?;
+        let of_all_kinds = self.by_status().await?;
+        let all = of_all_kinds.passed(self.status);
         let (counted, total) = if self.days == Days::default() {
             (None, matching)
         } else {
@@ -152,7 +151,7 @@ impl Selection<'_> {
             (Some(counted), total)
         };
         let Some(slice) = page.slice(self.days.ids(), total) else { return Ok((Vec::new(), total)) };
-        let way = Way::of(&slice, all, of_kinds, total);
+        let way = Way::of(&slice, all, of_all_kinds.gathered(self.status, closed), total);
         if way == Way::Gather {
             return Ok((self.gather(kinds, page).await?, total));
         }
@@ -170,6 +169,26 @@ impl Selection<'_> {
         Ok((self.walk(&slices, Some(kinds), None).await?, total))
     }
 
+    /// Orders of all kinds in the wanted days.
+    async fn by_status(&self) -> Result<ByStatus, Failure> {
+        let spans = self.days.spans();
+        let first: Vec<i64> = spans.iter().map(|range| range.start().0).collect();
+        let last: Vec<i64> = spans.iter().map(|range| range.end().0).collect();
+        let statement = self
+            .connection
+            .prepare_cached(
+                "SELECT c.status, c.n FROM unnest($2::BIGINT[], $3::BIGINT[]) AS r (first, last),
+                    LATERAL (SELECT status, SUM(n)::BIGINT AS n FROM order_totals
+                        WHERE account_id = $1 AND span BETWEEN r.first AND r.last GROUP BY status) c",
+            )
+            .await?;
+        let mut counted = ByStatus::default();
+        for row in self.connection.query(&statement, &[&self.account, &first, &last]).await? {
+            *counted.of(row.named("status")?) += row.value::<i64>("n")?;
+        }
+        Ok(counted)
+    }
+
     /// Orders of all kinds in a state, or in any.
     fn totals<'a>(&'a self, status: &'a Option<&'static str>) -> Counted<'a> {
         let sql = "SELECT span, n FROM order_totals
@@ -182,24 +201,23 @@ impl Selection<'_> {
         let sql = format!(
             "SELECT span, {} AS n FROM order_counts
              WHERE account_id = $3 AND span BETWEEN r.first AND r.last AND get_bit($4::BYTEA, kind_id) = 1",
-            self.orders
+            orders_in(self.status)
         );
         Counted { sql, parameters: vec![&self.account, &kinds.bits] }
     }
 
-    /// Orders of some kinds, whenever they were placed: how many are in the wanted state, and in any.
+    /// Orders of some kinds, whenever they were placed: how many are in the wanted state, and how many closed.
     async fn total_of_kinds(&self, kinds: &SomeKinds) -> Result<(u64, u64), Failure> {
         let statement = self
             .connection
             .prepare_cached(&format!(
-                "SELECT COALESCE(SUM({}), 0)::BIGINT AS matching, COALESCE(SUM({}), 0)::BIGINT AS of_kinds
+                "SELECT COALESCE(SUM({}), 0)::BIGINT AS matching, COALESCE(SUM({CLOSED_ORDERS}), 0)::BIGINT AS closed
                  FROM order_counts WHERE account_id = $1 AND span = 0 AND get_bit($2::BYTEA, kind_id) = 1",
-                self.orders,
-                orders_in(None)
+                orders_in(self.status)
             ))
             .await?;
         let row = self.connection.query_one(&statement, &[&self.account, &kinds.bits]).await?;
-        Ok((row.count("matching")?, row.count("of_kinds")?))
+        Ok((row.count("matching")?, row.count("closed")?))
     }
 
     /// The parts of the wanted days, newest first, with the orders of some kinds in each: months by their counts,
@@ -260,9 +278,9 @@ impl Selection<'_> {
     /// The condition on the status. `status <> 'COMPLETE'` stands there as text, so that the index of the open
     /// ones is known to hold all that match.
     fn of_status<'a>(&'a self, parameters: &mut Parameters<'a>) -> String {
-        let Some(status) = &self.status else { return String::new() };
+        let Some(status) = &self.status_name else { return String::new() };
         parameters.push(status);
-        let is_open = if *status == name(OrderStatus::Complete) { "" } else { " AND status <> 'COMPLETE'" };
+        let is_open = if self.status == Some(OrderStatus::Complete) { "" } else { " AND status <> 'COMPLETE'" };
         format!(" AND status = ${}{is_open}", parameters.len())
     }
 
@@ -273,15 +291,23 @@ impl Selection<'_> {
         let (first, end) = self.days.ids();
         let (first, end) = (uuid(first), uuid(end));
         let mut parameters: Parameters<'_> = vec![&self.account, &first, &end, &offset, &size, &kinds.numbers, &last];
-        let conditions = self.of_status(&mut parameters);
-        // Kind by kind in the index's order, and of each no more than the page can need.
-        let sql = format!(
+        let of_status = self.of_status(&mut parameters);
+        // The closed ones kind by kind in their index's order, and of each no more than the page can need.
+        let mut sql = format!(
             "SELECT o.order_id FROM unnest($6::BIGINT[]) AS k (kind_id),
                 LATERAL (SELECT order_id FROM orders
-                    WHERE account_id = $1 AND kind_id = k.kind_id AND order_id >= $2 AND order_id < $3{conditions}
-                    ORDER BY order_id DESC LIMIT $7) o
-             ORDER BY o.order_id DESC OFFSET $4 LIMIT $5"
+                    WHERE account_id = $1 AND kind_id = k.kind_id AND order_id >= $2 AND order_id < $3
+                        AND {IS_CLOSED}{of_status}
+                    ORDER BY order_id DESC LIMIT $7) o"
         );
+        if self.status.is_none_or(OrderStatus::is_open) {
+            let of_kinds = of_kinds(Some(kinds), &mut parameters);
+            sql += &format!(
+                " UNION ALL SELECT order_id FROM orders
+                  WHERE account_id = $1 AND {IS_OPEN} AND order_id >= $2 AND order_id < $3{of_status}{of_kinds}"
+            );
+        }
+        sql += " ORDER BY order_id DESC OFFSET $4 LIMIT $5";
         ids(self.connection, &sql, &parameters).await
     }
 
@@ -305,7 +331,7 @@ impl Selection<'_> {
             let of_status = self.of_status(&mut parameters);
             let of_kinds = of_kinds(kinds, &mut parameters);
             // The rows that are passed over are all that an index has in this range, or they would not be counted.
-            let is_complete = self.status == Some(name(OrderStatus::Complete));
+            let is_complete = self.status == Some(OrderStatus::Complete);
             let (inside, outside) = if is_complete { ("", &*of_status) } else { (&*of_status, "") };
             let direction = direction(newest_first);
             let sql = format!(

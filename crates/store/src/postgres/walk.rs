@@ -62,13 +62,12 @@ impl Counted<'_> {
         let last: Vec<i64> = spans.iter().map(|range| range.end().0).collect();
         let mut parameters: Parameters<'_> = vec![&first, &last];
         parameters.extend(&self.parameters);
-        // OFFSET 0 keeps the counts a question of their own for each range. Otherwise the plan that is kept for ranges not
-        // yet known reads all counts of the account, and looks for each whether it is in a range.
+        // Each range is summed up by itself, in the index's order. A sum of all of them at once would have to sort their
+        // counts, and its plan for ranges not yet known reads all counts of the account.
         let statement = connection
             .prepare_cached(&format!(
-                "SELECT c.span, SUM(c.n)::BIGINT AS n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
-                    LATERAL ({} OFFSET 0) c
-                 GROUP BY c.span HAVING SUM(c.n) > 0",
+                "SELECT c.span, c.n FROM unnest($1::BIGINT[], $2::BIGINT[]) AS r (first, last),
+                    LATERAL (SELECT span, SUM(n)::BIGINT AS n FROM ({}) AS counts GROUP BY span HAVING SUM(n) > 0) c",
                 self.sql
             ))
             .await?;

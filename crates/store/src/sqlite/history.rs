@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use super::orders::{order_by_key, order_summary};
 use super::rows::{Column, Named, name, unsigned};
 use crate::StoreError;
-use crate::by_status::orders_in;
+use crate::by_status::{ByStatus, CLOSED_ORDERS, IS_CLOSED, IS_OPEN, orders_in};
 
 /// What a filter comes to, once its words are looked up.
 struct Selection<'c> {
@@ -111,7 +111,10 @@ fn matching_kinds(connection: &Connection, account: AccountId, filter: &OrderFil
 impl Selection<'_> {
     /// A page of orders of all kinds: its ids, and how many match.
     fn page(&self, page: PageRequest) -> Result<(Vec<TimeId>, u64), StoreError> {
-        let total = self.total(self.status)?;
+        let mut total = 0;
+        for spans in self.days.spans() {
+            total += self.totals(self.status, spans)?.into_iter().map(|(_, n)| n).sum::<u64>();
+        }
         if page.offset() >= total {
             return Ok((Vec::new(), total));
         }
@@ -122,9 +125,9 @@ impl Selection<'_> {
 
     /// A page of orders of some kinds: its ids, and how many match.
     fn page_of_kinds(&self, kinds: &KindSet, page: PageRequest) -> Result<(Vec<TimeId>, u64), StoreError> {
-        let (matching, of_kinds) = self.total_of_kinds(kinds)?;
-        // Rows that are passed over when all are: the index of the open states has only those of one.
-        let all = self.total(self.status.filter(|status| *status != OrderStatus::Complete))?;
+        let (matching, closed) = self.total_of_kinds(kinds)?;
+        let of_all_kinds = self.by_status()?;
+        let all = of_all_kinds.passed(self.status);
         let (counted, total) = if self.days == Days::default() {
             (None, matching)
         } else {
@@ -133,7 +136,7 @@ impl Selection<'_> {
             (Some(counted), total)
         };
         let Some(slice) = page.slice(self.days.ids(), total) else { return Ok((Vec::new(), total)) };
-        let way = Way::of(&slice, all, of_kinds, total);
+        let way = Way::of(&slice, all, of_all_kinds.gathered(self.status, closed), total);
         if way == Way::Gather {
             return Ok((self.gather(kinds, page)?, total));
         }
@@ -150,13 +153,19 @@ impl Selection<'_> {
         Ok((self.walk(&slices(&counted, page.offset(), u64::from(page.page_size)), Some(kinds))?, total))
     }
 
-    /// Orders of all kinds in a state.
-    fn total(&self, status: Option<OrderStatus>) -> Result<u64, StoreError> {
-        let mut total = 0;
+    /// Orders of all kinds in the wanted days.
+    fn by_status(&self) -> Result<ByStatus, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT status, SUM(n) FROM order_totals WHERE account_id = ?1 AND span BETWEEN ?2 AND ?3 GROUP BY status",
+        )?;
+        let mut counted = ByStatus::default();
         for spans in self.days.spans() {
-            total += self.totals(status, spans)?.into_iter().map(|(_, n)| n).sum::<u64>();
+            let mut rows = statement.query(params![self.account.0, spans.start().0, spans.end().0])?;
+            while let Some(row) = rows.next()? {
+                *counted.of(row.get::<_, Named<_>>(0)?.0) += row.get::<_, i64>(1)?;
+            }
         }
-        Ok(total)
+        Ok(counted)
     }
 
     /// Orders of all kinds in a state, in each span of a range, newest first.
@@ -169,22 +178,21 @@ impl Selection<'_> {
         read_counts(statement.query(params![self.account.0, spans.start().0, spans.end().0, status.map(name)])?)
     }
 
-    /// Orders of some kinds, whenever they were placed: how many are in the wanted state, and in any.
+    /// Orders of some kinds, whenever they were placed: how many are in the wanted state, and how many closed.
     fn total_of_kinds(&self, kinds: &KindSet) -> Result<(u64, u64), StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT kind_id, {}, {} FROM order_counts WHERE account_id = ?1 AND span = 0",
-            orders_in(self.status),
-            orders_in(None)
+            "SELECT kind_id, {}, {CLOSED_ORDERS} FROM order_counts WHERE account_id = ?1 AND span = 0",
+            orders_in(self.status)
         ))?;
         let mut rows = statement.query([self.account.0])?;
-        let (mut matching, mut of_kinds) = (0_u64, 0_u64);
+        let (mut matching, mut closed) = (0_u64, 0_u64);
         while let Some(row) = rows.next()? {
             if kinds.contains(row.get(0)?) {
                 matching += unsigned::<u64>(row.get(1)?)?;
-                of_kinds += unsigned::<u64>(row.get(2)?)?;
+                closed += unsigned::<u64>(row.get(2)?)?;
             }
         }
-        Ok((matching, of_kinds))
+        Ok((matching, closed))
     }
 
     /// The parts of the wanted days, newest first, with the orders of some kinds in each: months by their counts,
@@ -243,16 +251,29 @@ impl Selection<'_> {
 
     /// A page's ids, from all orders of some kinds.
     fn gather(&self, kinds: &KindSet, page: PageRequest) -> Result<Vec<TimeId>, StoreError> {
-        let (first, end) = self.days.ids();
-        let mut statement = self.connection.prepare_cached(
-            "SELECT order_id FROM orders INDEXED BY orders_by_kind
-             WHERE account_id = ?1 AND kind_id = ?2 AND order_id >= ?3 AND order_id < ?4 AND (?5 IS NULL OR status = ?5)",
-        )?;
+        let ((first, end), status) = (self.days.ids(), self.status.map(name));
         let mut ids = Vec::new();
+        let mut closed = self.connection.prepare_cached(&format!(
+            "SELECT order_id FROM orders INDEXED BY orders_by_kind
+             WHERE account_id = ?1 AND kind_id = ?2 AND order_id >= ?3 AND order_id < ?4 AND {IS_CLOSED}
+                AND (?5 IS NULL OR status = ?5)"
+        ))?;
         for kind in kinds.numbers() {
-            let key = params![self.account.0, kind, Column(first), Column(end), self.status.map(name)];
-            for id in statement.query_map(key, |row| Ok(row.get::<_, Column<TimeId>>(0)?.0))? {
+            let key = params![self.account.0, kind, Column(first), Column(end), status];
+            for id in closed.query_map(key, |row| Ok(row.get::<_, Column<TimeId>>(0)?.0))? {
                 ids.push(id?);
+            }
+        }
+        if self.status.is_none_or(OrderStatus::is_open) {
+            let mut open = self.connection.prepare_cached(&format!(
+                "SELECT kind_id, order_id FROM orders INDEXED BY orders_by_open_status
+                 WHERE account_id = ?1 AND {IS_OPEN} AND order_id >= ?2 AND order_id < ?3 AND (?4 IS NULL OR status = ?4)"
+            ))?;
+            let mut rows = open.query(params![self.account.0, Column(first), Column(end), status])?;
+            while let Some(row) = rows.next()? {
+                if kinds.contains(row.get(0)?) {
+                    ids.push(row.get::<_, Column<TimeId>>(1)?.0);
+                }
             }
         }
         ids.sort_unstable_by(|a, b| b.cmp(a));

@@ -6,15 +6,18 @@ use giftd_domain::history::{Days, OrderFilter};
 use giftd_domain::limits;
 use giftd_domain::orders::place::PlaceOrder;
 use giftd_domain::orders::{CardType, OrderStatus, OrderSummary, OrderType};
+use giftd_store::Cancellation;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::bed::{Bed, Database};
-use crate::world::{Dice, World, failed, instant, now, sent};
+use crate::world::{Dice, World, failed, instant, now, scheduled, sent};
 
 const CARDS: [&str; 6] = ["Sakura Books JP", "Café Crème ÉTÉ", "50% off_all", "Übermarkt", "It's \"quoted\"", "a\\b"];
 const CREATORS: [&str; 5] = ["Payroll", "ПАЙРОЛЛ", "rewards-BOT_1", "Ελλάδα ΑΘΗΝΑΣ", "sakura team"];
+const STATES: [OrderStatus; 4] =
+    [OrderStatus::Pending, OrderStatus::InProgress, OrderStatus::Complete, OrderStatus::Canceled];
 const KEYWORDS: [&str; 22] = [
     "sakura",
     "SAKURA",
@@ -147,8 +150,7 @@ fn random_filter(dice: &mut Dice) -> OrderFilter {
     };
     let order_type = *dice.pick(&[OrderType::OneTime, OrderType::Smart, OrderType::Link]);
     let card_type = *dice.pick(&[CardType::BrandedCard, CardType::ChoiceCard]);
-    let status =
-        *dice.pick(&[OrderStatus::Pending, OrderStatus::InProgress, OrderStatus::Complete, OrderStatus::Canceled]);
+    let status = *dice.pick(&STATES);
     let keyword = (*dice.pick(&KEYWORDS)).to_owned();
     let client_order_id = format!("key {}", dice.below(400));
     OrderFilter {
@@ -176,7 +178,7 @@ pub async fn every_filter_finds_what_a_plain_filter_finds(bed: Bed) {
     for card_type in [CardType::BrandedCard, CardType::ChoiceCard] {
         filters.push(OrderFilter { card_type: Some(card_type), ..OrderFilter::default() });
     }
-    for status in [OrderStatus::Pending, OrderStatus::InProgress, OrderStatus::Complete, OrderStatus::Canceled] {
+    for status in STATES {
         filters.push(OrderFilter { status: Some(status), ..OrderFilter::default() });
     }
     for keyword in KEYWORDS {
@@ -302,6 +304,59 @@ pub async fn a_client_order_id_is_exact_and_combines_with_the_rest(bed: Bed) {
         let found = world.orders(&misfit).await;
         assert_eq!((found.total, found.items), (0, vec![]), "{misfit:?}");
     }
+}
+
+/// Of 400 orders over some weeks 20 are of two rare kinds, five in each state; nearly all others are complete. So the
+/// rare ones are gathered: the closed ones by their kind, the others from among all that are open.
+pub async fn the_few_of_a_kind_are_found_in_every_state(bed: Bed) {
+    let world = World::new(&bed).await;
+    let (begin, ahead) = (instant("2026-09-20T12:00:00Z"), instant("2027-02-01T00:00:00Z"));
+    let (mut orders, mut to_cancel, mut to_claim_only) = (Vec::new(), Vec::new(), Vec::new());
+    for index in 0..400_i64 {
+        let key = format!("key {index}");
+        let now = begin + SignedDuration::from_hours(3 * index);
+        let mut command = PlaceOrder { now, ..world.command(&key, 1) };
+        let state = match index % 20 {
+            7 => {
+                command.card_name = "Zephyr Umbrellas".to_owned();
+                command.creator = CREATORS[usize::try_from(index % 3).expect("a creator").min(1)].to_owned();
+                STATES[usize::try_from(index / 20 % 4).expect("a state")]
+            }
+            _ if index % 50 == 10 => OrderStatus::Pending,
+            _ if index % 50 == 11 => OrderStatus::Canceled,
+            _ => OrderStatus::Complete,
+        };
+        if matches!(state, OrderStatus::Pending | OrderStatus::Canceled) {
+            command.timing = scheduled(ahead);
+        }
+        let order = world.place(command).await.summary;
+        match state {
+            OrderStatus::Canceled => to_cancel.push(order.order_id),
+            OrderStatus::InProgress => to_claim_only.push(order.order_id),
+            OrderStatus::Pending | OrderStatus::Complete => {}
+        }
+        orders.push((key, order));
+    }
+    let clock = begin + SignedDuration::from_hours(3 * 400);
+    for order in to_cancel {
+        assert!(matches!(world.cancel(world.production, order, clock).await, Cancellation::Canceled(_)));
+    }
+    let claimed = world.claim(clock, 500).await;
+    let to_send = claimed.iter().filter(|delivery| !to_claim_only.contains(&delivery.gift.order));
+    world.settle(to_send.map(|delivery| sent(delivery, clock)).collect(), clock).await;
+    orders.reverse();
+    let history = History(orders).refreshed(&world).await;
+    let rare = OrderFilter { keyword: Some("zephyr".to_owned()), ..OrderFilter::default() };
+    let (from, to) = (Some(Date::constant(2026, 9, 29)), Some(Date::constant(2026, 11, 2)));
+    for status in [None].into_iter().chain(STATES.map(Some)) {
+        for days in [Days::default(), Days { from, to }, Days { from, to: None }, Days { from: None, to }] {
+            let filter = OrderFilter { status, days, ..rare.clone() };
+            history.compare(&world, &filter, &[(1, 100), (1, 7), (2, 7), (3, 7), (1, 1), (11, 1), (20, 1)]).await;
+        }
+    }
+    let of_one_creator = OrderFilter { keyword: Some("payroll".to_owned()), ..rare.clone() };
+    history.compare(&world, &of_one_creator, &[(1, 100), (1, 5), (2, 5)]).await;
+    world.verify().await;
 }
 
 pub async fn a_page_and_its_total_are_of_one_moment(bed: Bed) {

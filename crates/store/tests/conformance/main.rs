@@ -422,6 +422,7 @@ promises! {
         days_are_inclusive_and_in_utc
         orders_of_one_millisecond_are_newest_first
         a_client_order_id_is_exact_and_combines_with_the_rest
+        the_few_of_a_kind_are_found_in_every_state
         a_page_and_its_total_are_of_one_moment
         slow_a_long_history_is_paged_as_a_short_one
     }
