@@ -143,10 +143,25 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("giftd.db");
         let _open = open_writer(&path).expect("a database");
-        for entry in std::fs::read_dir(folder.path()).expect("the folder") {
-            let entry = entry.expect("a file");
-            let mode = entry.metadata().expect("its metadata").permissions().mode() & 0o777;
-            assert_eq!(mode, 0o600, "{}", entry.path().display());
+        assert_all_private(folder.path());
+    }
+
+    #[test]
+    fn so_is_a_new_one_that_a_link_leads_to() {
+        let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("another"));
+        let path = folder.path().join("giftd.db");
+        std::os::unix::fs::symlink(elsewhere.path().join("its.db"), &path).expect("a link to where nothing is");
+        let _open = open_writer(&path).expect("a database");
+        assert_all_private(elsewhere.path());
+    }
+
+    fn assert_all_private(folder: &Path) {
+        let files: Vec<_> =
+            std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("a file")).collect();
+        assert!(!files.is_empty());
+        for file in files {
+            let mode = file.metadata().expect("its metadata").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", file.path().display());
         }
     }
 }
