@@ -236,8 +236,9 @@ pub const HISTORY_PASSED: u64 = 50_000;
 
 /// Deliveries that one claim takes.
 pub const CLAIM_DELIVERIES: u32 = 200;
-/// Outcomes that one settlement groups.
-pub const SETTLE_DELIVERIES: usize = 500;
+/// Outcomes that one settlement groups. At the end of each of its statements SQLite walks through the pages that it has
+/// changed so far: of a long one each outcome would take longer, and all that place would wait for it.
+pub const SETTLE_DELIVERIES: usize = 100;
 /// Hours after which a transient failure is final.
 pub const DELIVERY_RETRY_HOURS: i64 = 24;
 /// Longest wait between two attempts, in minutes.
