@@ -12,4 +12,4 @@ mod spans;
 
 pub use filter::{KindSet, OrderFilter, OrderKind};
 pub use pages::{Page, PageRequest, Slice, Way, counted_up_to, parts, slices};
-pub use spans::{Days, IdRange, Span};
+pub use spans::{Days, IdRange, Span, rest_of_month};

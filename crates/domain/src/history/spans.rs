@@ -77,6 +77,18 @@ impl Span {
     }
 }
 
+/// What is left of a month beside some days of it that follow each other, where that is less than they are: to count them
+/// by the month's count and by reading little.
+pub fn rest_of_month(days: &RangeInclusive<Span>) -> Option<Vec<IdRange>> {
+    let (first, last) = (date_of(*days.start()), date_of(*days.end()));
+    let wanted = last.day().saturating_sub(first.day()).saturating_add(1);
+    if wanted <= first.days_in_month().saturating_sub(wanted) {
+        return None;
+    }
+    let ((begin, end), (first, last)) = (days.start().month().ids(), Span::ids_of(days));
+    Some([(begin, first), (last, end)].into_iter().filter(|(first, end)| first < end).collect())
+}
+
 fn date_of(day: Span) -> Date {
     let part = |divisor: i64| day.0.checked_div(divisor).unwrap_or(0);
     let date = i16::try_from(part(10_000))
@@ -222,6 +234,24 @@ mod tests {
         assert_eq!(Span::day(last), Span(20261122));
         let (first, end) = Span::ids_of(&(Span(202611)..=Span(202612)));
         assert_eq!((first, end), (Span(20261101).ids().0, Span(20270101).ids().0));
+    }
+
+    #[test]
+    fn the_rest_of_a_month_is_what_is_less() {
+        let rest = |first, last| {
+            let rest = rest_of_month(&(Span(first)..=Span(last)))?;
+            Some(rest.into_iter().map(|(first, end)| (first.created_at(), end.created_at())).collect::<Vec<_>>())
+        };
+        let between = |days: &[(&str, &str)]| {
+            let at = |day: &str| format!("{day}T00:00:00Z").parse().expect("an instant");
+            Some(days.iter().map(|(first, end)| (at(first), at(end))).collect::<Vec<(Timestamp, Timestamp)>>())
+        };
+        assert_eq!(rest(20261101, 20261115), None);
+        assert_eq!(rest(20261116, 20261130), None);
+        assert_eq!(rest(20261101, 20261116), between(&[("2026-11-17", "2026-12-01")]));
+        assert_eq!(rest(20261203, 20261231), between(&[("2026-12-01", "2026-12-03")]));
+        assert_eq!(rest(20260205, 20260220), between(&[("2026-02-01", "2026-02-05"), ("2026-02-21", "2026-03-01")]));
+        assert_eq!(rest(20261201, 20261231), between(&[]));
     }
 
     proptest::proptest! {

@@ -1,7 +1,10 @@
 //! Listing orders without reading the history: see `giftd_domain::history`. Inside a snapshot.
 
+use std::ops::RangeInclusive;
+
 use giftd_domain::history::{
-    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, counted_up_to, slices,
+    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, counted_up_to, rest_of_month,
+    slices,
 };
 use giftd_domain::ids::{AccountId, TimeId};
 use giftd_domain::limits;
@@ -221,17 +224,33 @@ impl Selection<'_> {
     }
 
     /// The parts of the wanted days, newest first, with the orders of some kinds in each: months by their counts,
-    /// and what is left of the first and the last by reading it. Days of which `all` is little are read at once.
+    /// and the days before and after them. Days of which `all` is little are read at once.
     async fn counted(&self, kinds: &SomeKinds, all: u64) -> Result<Vec<(IdRange, u64)>, Failure> {
         if all <= limits::HISTORY_PASSED {
-            return self.read(vec![self.days.ids()], kinds).await;
+            return Ok(vec![(self.days.ids(), self.read(kinds, self.days.ids()).await?)]);
         }
-        let (days, months): (Vec<_>, Vec<_>) = self.days.walk().into_iter().partition(|spans| spans.start().is_day());
-        let mut counted = self.read(days.iter().map(Span::ids_of).collect(), kinds).await?;
-        let months = self.counts(kinds).newest_first(self.connection, &months).await?;
-        counted.extend(months.into_iter().map(|(month, n)| (month.ids(), n)));
-        counted.sort_unstable_by_key(|(ids, _)| std::cmp::Reverse(*ids));
+        let mut counted = Vec::new();
+        for spans in self.days.walk() {
+            if spans.start().is_day() {
+                counted.push((Span::ids_of(&spans), self.of_days(kinds, &spans).await?));
+            } else {
+                let months = self.counts(kinds).newest_first(self.connection, &[spans]).await?;
+                counted.extend(months.into_iter().map(|(month, n)| (month.ids(), n)));
+            }
+        }
         Ok(counted)
+    }
+
+    /// Orders of some kinds in some days of a month, by reading these days, or the others.
+    async fn of_days(&self, kinds: &SomeKinds, days: &RangeInclusive<Span>) -> Result<u64, Failure> {
+        let Some(rest) = rest_of_month(days) else { return self.read(kinds, Span::ids_of(days)).await };
+        let month = days.start().month();
+        let counted = self.counts(kinds).newest_first(self.connection, &[month..=month]).await?;
+        let mut count = counted.into_iter().map(|(_, n)| n).sum::<u64>();
+        for ids in rest {
+            count = count.saturating_sub(self.read(kinds, ids).await?);
+        }
+        Ok(count)
     }
 
     /// The months of the history with the orders of some kinds in each, from the end where `page` begins until they hold
@@ -260,19 +279,15 @@ impl Selection<'_> {
     }
 
     /// Counts orders of some kinds by reading all orders.
-    async fn read(&self, ranges: Vec<IdRange>, kinds: &SomeKinds) -> Result<Vec<(IdRange, u64)>, Failure> {
-        let mut counted = Vec::with_capacity(ranges.len());
-        for ids in ranges {
-            let (first, end) = (uuid(ids.0), uuid(ids.1));
-            let mut parameters: Parameters<'_> = vec![&self.account, &first, &end];
-            let conditions = self.of_status(&mut parameters) + &of_kinds(Some(kinds), &mut parameters);
-            let sql = format!(
-                "SELECT COUNT(*) AS n FROM orders WHERE account_id = $1 AND order_id >= $2 AND order_id < $3{conditions}"
-            );
-            let statement = self.connection.prepare_cached(&sql).await?;
-            counted.push((ids, self.connection.query_one(&statement, &parameters).await?.count("n")?));
-        }
-        Ok(counted)
+    async fn read(&self, kinds: &SomeKinds, ids: IdRange) -> Result<u64, Failure> {
+        let (first, end) = (uuid(ids.0), uuid(ids.1));
+        let mut parameters: Parameters<'_> = vec![&self.account, &first, &end];
+        let conditions = self.of_status(&mut parameters) + &of_kinds(Some(kinds), &mut parameters);
+        let sql = format!(
+            "SELECT COUNT(*) AS n FROM orders WHERE account_id = $1 AND order_id >= $2 AND order_id < $3{conditions}"
+        );
+        let statement = self.connection.prepare_cached(&sql).await?;
+        self.connection.query_one(&statement, &parameters).await?.count("n")
     }
 
     /// The condition on the status. `status <> 'COMPLETE'` stands there as text, so that the index of the open

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use giftd_domain::history::{
-    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, counted_up_to, parts, slices,
+    Days, IdRange, KindSet, OrderFilter, OrderKind, Page, PageRequest, Slice, Span, Way, counted_up_to, parts,
+    rest_of_month, slices,
 };
 use giftd_domain::ids::{AccountId, TimeId};
 use giftd_domain::limits;
@@ -196,25 +197,37 @@ impl Selection<'_> {
     }
 
     /// The parts of the wanted days, newest first, with the orders of some kinds in each: months by their counts,
-    /// and what is left of the first and the last by reading it. Days of which `all` is little are read at once.
+    /// and the days before and after them. Days of which `all` is little are read at once.
     fn counted(&self, kinds: &KindSet, all: u64) -> Result<Vec<(IdRange, u64)>, StoreError> {
-        let read = |ids: IdRange| -> Result<_, StoreError> {
-            // All are passed over, none is taken.
-            let slice = Slice { ids, skip: u64::MAX, take: 0, newest_first: true };
-            Ok((ids, self.passing(&slice, Some(kinds), u64::MAX, |_| ())?))
-        };
         if all <= limits::HISTORY_PASSED {
-            return Ok(vec![read(self.days.ids())?]);
+            return Ok(vec![(self.days.ids(), self.read(kinds, self.days.ids())?)]);
         }
         let mut counted = Vec::new();
         for spans in self.days.walk() {
             if spans.start().is_day() {
-                counted.push(read(Span::ids_of(&spans))?);
+                counted.push((Span::ids_of(&spans), self.of_days(kinds, &spans)?));
             } else {
                 counted.extend(self.months(kinds, &spans, true, u64::MAX)?);
             }
         }
         Ok(counted)
+    }
+
+    /// Orders of some kinds in some days of a month, by reading these days, or the others.
+    fn of_days(&self, kinds: &KindSet, days: &RangeInclusive<Span>) -> Result<u64, StoreError> {
+        let Some(rest) = rest_of_month(days) else { return self.read(kinds, Span::ids_of(days)) };
+        let month = days.start().month();
+        let mut count = self.months(kinds, &(month..=month), true, u64::MAX)?.into_iter().map(|(_, n)| n).sum::<u64>();
+        for ids in rest {
+            count = count.saturating_sub(self.read(kinds, ids)?);
+        }
+        Ok(count)
+    }
+
+    /// Counts orders of some kinds by passing over all.
+    fn read(&self, kinds: &KindSet, ids: IdRange) -> Result<u64, StoreError> {
+        let slice = Slice { ids, skip: u64::MAX, take: 0, newest_first: true };
+        self.passing(&slice, Some(kinds), u64::MAX, |_| ())
     }
 
     /// The months of a range with the orders of some kinds in each, from one end until there are `enough`.

@@ -424,6 +424,12 @@ pub async fn slow_a_long_history_is_paged_as_a_short_one(bed: Bed) {
             days: Days { from: Some(Date::constant(2026, 9, 22)), to: None },
             ..whole.clone()
         },
+        // More than half of the first and of the last month: what is left of them is read.
+        OrderFilter {
+            keyword: Some("a".to_owned()),
+            days: Days { from: Some(Date::constant(2026, 9, 7)), to: Some(Date::constant(2026, 11, 20)) },
+            ..whole.clone()
+        },
         // Fewer.
         OrderFilter { card_type: Some(CardType::ChoiceCard), keyword: Some("a".to_owned()), ..whole.clone() },
         OrderFilter { keyword: Some("SAKURA".to_owned()), ..whole.clone() },
